@@ -83,7 +83,7 @@ static int cvm_provision_apply(struct mutation_call *ch, struct answer *ret, str
 	struct provision_result p;
 	int r;
 
-	cc->asked.ask.looked = ch->looked;
+	cc->asked.ask.inspected = ch->looked;
 	r = vmm_provision(v, ch->call->caller.workspace, &cc->asked.ask, &p, e);
 
 	if (!r)
@@ -104,7 +104,7 @@ static int cvm_create_apply(struct mutation_call *ch, struct answer *ret, struct
 	struct op_row op = { 0 };
 	int r;
 
-	ref.inspected = cc->asked.ask.looked = ch->looked;
+	ref.looked = cc->asked.ask.inspected = ch->looked;
 	if (is_commit_body(ch->body))
 		r = vmm_commit(v, workspace,
 			       &(struct commit_request){ .app_id = q->app_id,
@@ -255,7 +255,7 @@ static void preflight_answer(struct call *c, bool looked)
 	}
 	text = compose_text(asked.manifest);
 	asked.ask.manifest_text = text;
-	asked.ask.looked = looked;
+	asked.ask.inspected = looked;
 	if (!vmm_preflight(v, c->caller.workspace, &asked.ask, &row, &e))
 		preflight_reply_measured(c, serialize_fit(c, &row), &row, text);
 	else if (!admission_retry(v, &e, looked, preflight_host_inspected, c))

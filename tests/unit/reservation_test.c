@@ -114,7 +114,7 @@ static int tear_down(void **st)
 
 static int create(struct node_fixture *n, const char *name, struct cvm_call *c, struct err *e)
 {
-	c->request.looked = true;
+	c->request.inspected = true;
 	c->request.memory_mib = c->request.memory_mib ? c->request.memory_mib : 512;
 	return cvm_call_create(n, name, c, e);
 }
@@ -500,7 +500,7 @@ static void a_commit_reserves_what_was_provisioned(void **st)
 					   .memory_mib = 512,
 					   .disk_gib = 1,
 					   .manifest = m,
-					   .looked = true,
+					   .inspected = true,
 					   .hugepages = true,
 					   .pin_numa = true,
 					   .gpu_attach = GPU_LISTED,
@@ -544,7 +544,7 @@ static void devices_and_hugepages_need_a_fresh_inventory(void **st)
 	assert_int_equal(vmm_preflight(n->v, vmm_default_workspace(n->v), &request, NULL, &e),
 			 -ERR_UNAVAILABLE);
 	assert_true(inventory_may_allow(&e));
-	request.looked = true;
+	request.inspected = true;
 	assert_int_equal(vmm_preflight(n->v, vmm_default_workspace(n->v), &request, NULL, &e), 0);
 }
 

@@ -307,12 +307,12 @@ bool port_probe_is_missing(const struct err *e)
 	return e->code == ERR_UNAVAILABLE && !strcmp(e->field, "ports");
 }
 
-bool admission_retry(struct vmm *v, const struct err *why, bool looked, void (*done)(void *arg),
+bool admission_retry(struct vmm *v, const struct err *why, bool inspected, void (*done)(void *arg),
 		     void *arg)
 {
 	if (port_probe_is_missing(why))
 		port_probe_wait(v, done, arg);
-	else if (!looked && inventory_may_allow(why))
+	else if (!inspected && inventory_may_allow(why))
 		inventory_refresh(v, done, arg);
 	else
 		return false;

@@ -38,9 +38,9 @@ void port_probe_want_all(struct vmm *v);
 int port_probe_missing(const struct vmm *v, struct err *e);
 bool port_probe_is_missing(const struct err *e);
 /* Read from the host what the refusal @why says is not known: devices and NUMA nodes (unless
- * @looked), or which ports other processes hold. True: @done will be called, and must apply the
+ * @inspected), or which ports other processes hold. True: @done will be called, and must apply the
  * request again before it returns. False: the refusal is final. */
-bool admission_retry(struct vmm *v, const struct err *why, bool looked, void (*done)(void *arg),
+bool admission_retry(struct vmm *v, const struct err *why, bool inspected, void (*done)(void *arg),
 		     void *arg);
 
 /* For tests: ports that the next probe tries; does a request wait for it? */

@@ -193,9 +193,9 @@ static void port_probe_some(struct vmm *v, const struct ports_for *w, const stru
 	uint16_t last;
 	int found = 0;
 
-	if (w->looked)
+	if (w->probed)
 		port_probe_want_all(v);
-	for (int64_t k = 0; k < n && found < PICK_PROBES && !w->looked; k++) {
+	for (int64_t k = 0; k < n && found < PICK_PROBES && !w->probed; k++) {
 		next.host_port = nth_port(v, p->udp, (at + k) % n, &last);
 		if (!port_probe_may_be_wanted(v, &next))
 			found += port_probe_want(v, &next);

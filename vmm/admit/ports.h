@@ -21,7 +21,7 @@ struct ports_for {
 	int64_t workspace, cvm;
 	const struct port_row *own;
 	size_t n_own;
-	bool looked; /* ports were probed for this request before, and those were not enough */
+	bool probed; /* ports were probed for this request once, and too few of them were free */
 };
 
 /* Check rules and exclusivity, pick for host_port 0. Fills @out[CVM_PORTS_MAX]. Until a

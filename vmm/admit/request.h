@@ -80,7 +80,7 @@ struct cvm_request {
 	enum gpu_attach gpu_attach;
 	const struct gpu_request *gpus; /* GPU_LISTED */
 	size_t n_gpus;
-	bool looked; /* at the host, for this request: see inventory_refresh() */
+	bool inspected; /* the host was inspected for this request: inventory_refresh() */
 };
 
 /* Fields of an update; an absent field stays unchanged. All pointers are borrowed for the call. */

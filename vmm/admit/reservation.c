@@ -66,7 +66,7 @@ int inventory_is_stale(const char *field, struct err *e)
 /* Pinned CPUs are not used up: for them what is known is good enough. */
 static int check_inventory_is_fresh(const struct cvm_request *req, struct err *e)
 {
-	if (req->looked)
+	if (req->inspected)
 		return 0;
 	if (req->gpu_attach == GPU_ALL || (req->gpu_attach == GPU_LISTED && req->n_gpus))
 		return inventory_is_stale("gpus", e);

@@ -174,9 +174,9 @@ static enum gpu_attach attach_of(const struct cvm_row *c)
 }
 
 static int change_check_inventory(const struct cvm_request *like, const struct update_request *req,
-				  bool looked, struct err *e)
+				  bool inspected, struct err *e)
 {
-	if (looked)
+	if (inspected)
 		return 0;
 	if (req->set_gpus &&
 	    (like->gpu_attach == GPU_ALL || (like->gpu_attach == GPU_LISTED && like->n_gpus)))
@@ -185,7 +185,7 @@ static int change_check_inventory(const struct cvm_request *like, const struct u
 }
 
 int reservation_change(struct vmm *v, const struct cvm_row *cvm, const struct update_request *req,
-		       bool looked, struct admission *a, struct err *e)
+		       bool inspected, struct admission *a, struct err *e)
 {
 	const struct cvm_request like = { .hugepages = cvm->hugepages,
 					  .pin_numa = cvm->pin_numa,
@@ -199,7 +199,7 @@ int reservation_change(struct vmm *v, const struct cvm_row *cvm, const struct up
 
 	if (!req->set_gpus && !recut)
 		return 0;
-	r = change_check_inventory(&like, req, looked, e);
+	r = change_check_inventory(&like, req, inspected, e);
 	if (!r)
 		r = find_devices(v, cvm, req, &like, a, e);
 	if (r || (!a->devices_change && !recut))

@@ -18,7 +18,7 @@ struct vmm;
 /* reservation_change.c: the same for a CVM that is there, when what @req changes has to do with its
  * place; else @a keeps what it has. */
 int reservation_change(struct vmm *v, const struct cvm_row *cvm, const struct update_request *req,
-		       bool looked, struct admission *a, struct err *e);
+		       bool inspected, struct admission *a, struct err *e);
 /* [turn] What reservation_change() chose becomes the place of the CVM's other state. */
 int reservation_plan(struct vmm *v, const struct cvm_row *cvm, const struct admission *a,
 		     struct err *e);

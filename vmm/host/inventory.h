@@ -21,7 +21,7 @@ void inventory_free(struct inventory *inv);
 /* Read the host again. @done (may be NULL) is called once: after the commit, or when the read has
  * failed or is late. A request for devices or hugepages is refused until this was done for it. */
 void inventory_refresh(struct vmm *v, void (*done)(void *arg), void *arg);
-/* Can a fresh inventory change the refusal @e? If so, retry the request with .looked set. */
+/* Can a fresh inventory change the refusal @e? If so, retry the request with .inspected set. */
 bool inventory_may_allow(const struct err *e);
 /* Why the last read was incomplete; "" if it was complete. */
 const char *inventory_error(const struct vmm *v);
