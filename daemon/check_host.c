@@ -221,9 +221,9 @@ int check_host_run(const struct config *c)
 	struct vmm_settings s;
 
 	settings_make(c, &unmeasured, &s);
-	host_facts_read(&(struct host_facts_ask){ .root = s.host_root,
-						  .qgs_socket = s.qgs_socket,
-						  .tdx_firmware = s.tdx_firmware },
+	host_facts_read(&(struct host_facts_source){ .root = s.host_root,
+						     .qgs_socket = s.qgs_socket,
+						     .tdx_firmware = s.tdx_firmware },
 			&facts);
 	query_run(&q, &s);
 	host_check(&(struct host_check_input){ .facts = &facts,

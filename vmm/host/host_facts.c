@@ -204,15 +204,15 @@ static enum qgs_state qgs_state_of(const char *path)
 	return connect_to(&sa);
 }
 
-static void read_host_files(const struct host_facts_ask *ask, struct host_facts *f)
+static void read_host_files(const struct host_facts_source *src, struct host_facts *f)
 {
-	const char *qgs = ask->qgs_socket ? ask->qgs_socket : QGS_SOCKET_DEFAULT;
-	auto_free char *socket_path = xasprintf("%s%s", ask->root, qgs);
-	auto_free char *firmware_path = xasprintf("%s%s", ask->root, ask->tdx_firmware);
+	const char *qgs = src->qgs_socket ? src->qgs_socket : QGS_SOCKET_DEFAULT;
+	auto_free char *socket_path = xasprintf("%s%s", src->root, qgs);
+	auto_free char *firmware_path = xasprintf("%s%s", src->root, src->tdx_firmware);
 	struct stat st;
 
 	keep_line(qgs, f->qgs_path, sizeof(f->qgs_path));
-	keep_line(ask->tdx_firmware, f->firmware_path, sizeof(f->firmware_path));
+	keep_line(src->tdx_firmware, f->firmware_path, sizeof(f->firmware_path));
 	f->qgs = qgs_state_of(socket_path);
 	f->firmware = !stat(firmware_path, &st) && S_ISREG(st.st_mode) && st.st_size > 0 &&
 		      !access(firmware_path, R_OK);
@@ -263,19 +263,19 @@ static void read_memlock(const char *root, struct host_facts *f)
 	f->memlock = n;
 }
 
-void host_facts_read(const struct host_facts_ask *ask, struct host_facts *ret)
+void host_facts_read(const struct host_facts_source *src, struct host_facts *ret)
 {
 	struct host_facts f = { 0 };
 
-	read_cpu(ask->root, &f.cpu);
-	read_kernel(ask->root, &f);
-	read_cgroup_keyids(ask->root, &f.keyids);
-	read_msr_keyids(ask->root, &f.keyids);
-	read_devices(ask->root, &f);
-	read_host_files(ask, &f);
-	read_numa(ask->root, &f);
-	read_iommu(ask->root, &f);
-	read_memlock(ask->root, &f);
+	read_cpu(src->root, &f.cpu);
+	read_kernel(src->root, &f);
+	read_cgroup_keyids(src->root, &f.keyids);
+	read_msr_keyids(src->root, &f.keyids);
+	read_devices(src->root, &f);
+	read_host_files(src, &f);
+	read_numa(src->root, &f);
+	read_iommu(src->root, &f);
+	read_memlock(src->root, &f);
 	*ret = f;
 }
 

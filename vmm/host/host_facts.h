@@ -66,7 +66,7 @@ struct host_facts {
 	bool may_raise_memlock; /* CAP_SYS_RESOURCE */
 };
 
-struct host_facts_ask {
+struct host_facts_source {
 	const char *root;         /* put before every path: "" for the machine itself */
 	const char *qgs_socket;   /* NULL: the default */
 	const char *tdx_firmware; /* for images that bring none */
@@ -74,7 +74,7 @@ struct host_facts_ask {
 
 /* Read everything there is; never fails. Free with host_facts_free(). Blocking, but only on kernel
  * files and a local socket that is connected to without waiting: for jobs and the command line. */
-void host_facts_read(const struct host_facts_ask *ask, struct host_facts *ret);
+void host_facts_read(const struct host_facts_source *src, struct host_facts *ret);
 void host_facts_free(struct host_facts *f);
 
 #endif

@@ -40,11 +40,11 @@ struct reading {
 static void host_facts_work(void *arg)
 {
 	struct reading *r = arg;
-	const struct host_facts_ask ask = { .root = r->root,
-					    .qgs_socket = r->qgs_socket,
-					    .tdx_firmware = r->tdx_firmware };
+	const struct host_facts_source src = { .root = r->root,
+					       .qgs_socket = r->qgs_socket,
+					       .tdx_firmware = r->tdx_firmware };
 
-	host_facts_read(&ask, &r->facts);
+	host_facts_read(&src, &r->facts);
 }
 
 /* Number of TDX key IDs for guests, -1 if unknown. The first private key ID is the TDX module's
