@@ -176,7 +176,7 @@ def test_a_moved_and_a_restored_folder_say_so(spawn):
         assert accept(node).returncode == 0
         (moved / "owner").unlink()
         node.start()
-        assert "not that of this state folder" in maintenance(node)["reason"]
+        assert "belongs to another state folder" in maintenance(node)["reason"]
     finally:
         node.stop()
 

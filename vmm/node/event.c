@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * event.c - entries of the event log, written in the transaction of what they tell. Their data is
- * never left out.
+ * event.c - write entries of the event log.
+ *
+ * An entry is written in the transaction of the change that it reports, so that the log and the
+ * rows always agree. The data of an event is never dropped, whatever bytes its strings hold: see
+ * add_pair(). Reading: reads.c. Limits of the log: records.c.
  */
 #include <assert.h>
 #include <stdarg.h>
@@ -15,14 +18,16 @@
 #include "vmm/node/node.h"
 #include "vmm/node/event.h"
 
-/* The next pair of @fmt into @data. jansson's own packing gives nothing at all where one string is
- * not UTF-8, and what guests, files and libvirt say may be anything. */
+/* Add one pair to @data. json_pack() is not used: it returns NULL for the whole object if one
+ * string is not UTF-8, and text from guests, files and libvirt may hold any bytes. json_text()
+ * replaces the invalid ones. */
 static void add_pair(json_t *data, char type, bool optional, va_list *ap)
 {
 	const char *key = va_arg(*ap, const char *);
 	json_t *value = NULL;
 	const char *text;
 
+	assert(key);
 	switch (type) {
 	case 's':
 		text = va_arg(*ap, const char *);
@@ -40,19 +45,21 @@ static void add_pair(json_t *data, char type, bool optional, va_list *ap)
 		value = value ? value : json_null();
 		break;
 	default:
-		abort(); /* a type of json_pack() that events do not have */
+		abort(); /* events use no other types of json_pack() */
 	}
 	if (value && json_object_set_new(data, key, value))
 		abort();
 }
 
-/* @fmt: as json_pack() takes it, an object of s (s* may be NULL), I, b and o. */
+/* @fmt: an object in the notation of json_pack(), with values of type s (s*: may be NULL), I, b and
+ * o. */
 static int append(struct vmm *v, int64_t workspace, const char *type, const char *uuid,
 		  const char *op_id, struct err *e, const char *fmt, va_list *ap)
 {
 	auto_json json_t *data = json_object();
 	auto_free char *text = NULL;
 
+	assert(fmt[0] == '{');
 	for (const char *p = fmt; (p = strstr(p, "s:")); p += 3)
 		add_pair(data, p[2], p[3] == '*', ap);
 	text = json_canonical(data);

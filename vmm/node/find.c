@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * find.c - find CVMs by every form of identifier that clients use.
  *
- * admit.c refuses a new name that reads as another form of identifier. Rows from before that rule,
- * and names that differ only in case, may still clash: an identifier that matches two CVMs is
- * refused as ambiguous and never resolved by a guess. A number ("cvm_3") is part of no name, so it
- * always identifies one CVM.
+ * admit.c refuses a new name that has another form of identifier. Rows that are older than that
+ * rule, and names that differ only in case, may still clash. An identifier that matches two CVMs is
+ * refused as ambiguous; no guess is made. "cvm_3" always identifies one CVM: no name contains an
+ * underscore.
  */
 #include <assert.h>
 #include <ctype.h>
@@ -89,8 +89,8 @@ static int identifier_ambiguous(const char *identifier, int found, const struct 
 			found > 2 ? ", ..." : "");
 }
 
-/* Add the CVMs named @identifier to the @n CVMs that another form found; @rows has the first two of
- * all. Returns the new number, or a negative error. */
+/* Add the CVMs whose name is @identifier to the @n CVMs that another form of identifier found.
+ * @rows holds the first two of all. Returns the new count, or a negative error. */
 static int find_add_named(struct vmm *v, int64_t workspace, const char *identifier,
 			  struct cvm_row rows[2], int n, struct err *e)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * leftovers.c - temporary files in the state folder that a killed daemon left.
+ * leftovers.c - remove the temporary files that a killed daemon left in the state folder.
  *
- * All are written beside their final name and renamed. Called at the start, before any operation
- * goes on, by the process that holds the state lock: so nothing of this is being written. Only
- * names that the daemon gives are removed: in the shared folder a guest that runs may have files
- * of its own. The image store may be shared with other nodes of this host, and has locks
- * (images/import.c).
+ * The daemon writes a file under a temporary name and then renames it. This runs at start, in the
+ * process that holds the state lock, before any operation continues: so no temporary file is in
+ * use. Only names that the daemon itself uses are removed, because a running guest may keep files
+ * of its own in its shared folder. The image store is cleaned in images/import.c, under its locks:
+ * several nodes of a host may share it.
  */
 #include <dirent.h>
 #include <fnmatch.h>
@@ -19,7 +19,7 @@
 #include "vmm/logs/serial_scan.h"
 #include "vmm/node/leftovers.h"
 
-static void remove_one(const char *path)
+static void leftovers_remove_file(const char *path)
 {
 	struct err e;
 
@@ -27,8 +27,8 @@ static void remove_one(const char *path)
 		log_warn("cannot remove a temporary file: %s", e.text);
 }
 
-/* Entries of @dir that match @pattern are removed; without a pattern @each is called for them. */
-static void walk(const char *dir, const char *pattern, void (*each)(const char *path))
+/* Call @each for the entries of @dir that match @pattern; NULL: for all of them. */
+static void leftovers_for_each(const char *dir, const char *pattern, void (*each)(const char *path))
 {
 	DIR *d = opendir(dir);
 
@@ -44,7 +44,7 @@ static void walk(const char *dir, const char *pattern, void (*each)(const char *
 		(void)closedir(d);
 }
 
-static void in_cvm(const char *dir)
+static void leftovers_remove_of_cvm(const char *dir)
 {
 	static const char *const names[] = { "hda.img.tmp",
 					     "shared.img.tmp",
@@ -59,7 +59,7 @@ static void in_cvm(const char *dir)
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		auto_free char *path = xasprintf("%s/%s", dir, names[i]);
 
-		remove_one(path);
+		leftovers_remove_file(path);
 	}
 }
 
@@ -70,6 +70,6 @@ void leftovers_remove(const char *state_dir)
 	auto_free char *cvms = xasprintf("%s/cvms", state_dir);
 
 	for (size_t i = 0; i < ARRAY_SIZE(patterns); i++)
-		walk(state_dir, patterns[i], remove_one);
-	walk(cvms, NULL, in_cvm);
+		leftovers_for_each(state_dir, patterns[i], leftovers_remove_file);
+	leftovers_for_each(cvms, NULL, leftovers_remove_of_cvm);
 }

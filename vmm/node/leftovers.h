@@ -10,8 +10,8 @@
 
 #include "base/err.h"
 
-/* leftovers.c: remove temporary files that a killed daemon left in its state folder. Before
- * anything writes there. */
+/* Remove the temporary files that a killed daemon left in @state_dir. Call it before anything is
+ * written there. Files that cannot be removed are logged. */
 void leftovers_remove(const char *state_dir);
 
 #endif

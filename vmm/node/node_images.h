@@ -7,7 +7,7 @@
 struct image_store;
 struct vmm;
 
-/* The settings, the database and the turn of @v must be there. Freed with image_store_free(). */
+/* Needs the settings, the database and the turn of @v. Free with image_store_free(). */
 struct image_store *node_images_open(struct vmm *v);
 
 #endif

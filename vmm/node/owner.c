@@ -1,26 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0
- * owner.c - whose state folder this is: refuses to run the CVMs of a copy.
+ * owner.c - which host and folder own the database. A copy of a state folder does not run CVMs.
  *
  * DOC: Theory of operation
  *
- * A state folder that is copied is a second node with the same CVMs, UUIDs, ports and, below one
- * libvirtd, the same domains. So the database records its owner, and beside it lies a marker file,
- * DIR/owner, with a random id:
+ * A copy of a state folder is a second node with the same CVMs, UUIDs and ports and, under the same
+ * libvirtd, the same domains. Two such nodes would destroy each other's guests. So the database
+ * records its owner: host, folder, and the inode and random id of a marker file, DIR/owner. At
+ * start the record is compared with what is found:
  *
- *	other machine-id                     another host
- *	same id in the marker, other inode   a copy (cp, rsync, a backup that was unpacked)
- *	same inode, other folder             moved, or copied with hard links or as a whole file
- * system no marker, or another id in it       a database without its folder
+ *	different machine-id            - another host
+ *	same id, different inode        - a copy (cp, rsync, an unpacked backup)
+ *	same inode, different folder    - moved, or a copy by hard links or of the whole file system
+ *	no marker, or a different id    - a database without its state folder
  *
- * The device number is not compared: it may change with every boot. A restored copy of just the
- * database, in its own folder, passes.
+ * The device number is not compared, because it may change with every boot. A copy of the database
+ * alone that is restored to its own folder is accepted.
  *
- * While the folder is not this node's, the daemon does not connect to libvirt at all, resumes no
- * operation and begins none, and shows the reason as maintenance. `teepod --accept-host` makes
- * this host and folder the owner. The original, if it is still there, is told so in its marker,
- * and then is the one that is not run.
+ * While the folder is not owned by this node, the daemon does not connect to libvirt, neither
+ * resumes nor begins operations, and reports the reason as maintenance. `teepod --accept-host`
+ * makes this host and folder the owner. If the original folder still exists, its marker is replaced
+ * by the path of the new owner, and the original refuses to run from then on.
  *
- * A database without an owner, new or of an earlier release, is taken at the next start.
+ * A database without an owner (new, or from an earlier release) gets one at the next start.
  */
 #include <errno.h>
 #include <limits.h>
@@ -43,13 +44,14 @@
 
 enum { MACHINE_ID_MAX = 4096, MARKER_MAX = 2 * PATH_MAX };
 
-/* First word of a marker whose folder was replaced; the folder that replaced it follows. */
+/* First word of the marker of a folder that is no longer the owner. The path of the new owner
+ * follows. */
 static const char given[] = "given ";
 
-/* This host, and this folder as it is found. */
+/* This host, and this folder as found. */
 struct here {
 	struct owner_row row;
-	char given_to[PATH_MAX]; /* "" = not given away */
+	char given_to[PATH_MAX]; /* the new owner, if the marker names one; else "" */
 };
 
 static char *marker_path(const char *dir)
@@ -57,8 +59,8 @@ static char *marker_path(const char *dir)
 	return xasprintf("%s/owner", dir);
 }
 
-/* The id itself is confidential (machine-id(5)): only its hash is kept. "" for a host without one;
- * systemd writes "uninitialized" while a first boot is under way. */
+/* Hash of the host's machine-id; "" if it has none. The id itself is confidential (machine-id(5))
+ * and is not stored. systemd writes "uninitialized" during the first boot: that counts as none. */
 static int read_machine(const char *root, char out[SHA256_HEX], struct err *e)
 {
 	static const char *const names[] = { "/etc/machine-id", "/var/lib/dbus/machine-id" };
@@ -83,7 +85,7 @@ static int read_machine(const char *root, char out[SHA256_HEX], struct err *e)
 	return 0;
 }
 
-/* Fills marker, inode and given_to; what is no marker counts as none. */
+/* Fill marker, inode and given_to. A file with other content counts as no marker. */
 static int read_marker(const char *dir, struct here *ret, struct err *e)
 {
 	auto_free char *path = marker_path(dir), *text = NULL;
@@ -94,7 +96,7 @@ static int read_marker(const char *dir, struct here *ret, struct err *e)
 	if (r)
 		return r == -ERR_NOT_FOUND || r == -ERR_TOO_LARGE ? 0 : r;
 	if (lstat(path, &st) < 0)
-		return err_sys(e, errno, "look at %s", path);
+		return err_sys(e, errno, "stat %s", path);
 	ret->row.inode = (int64_t)st.st_ino;
 	text[strcspn(text, "\n")] = '\0';
 	if (!strncmp(text, given, sizeof(given) - 1))
@@ -105,7 +107,8 @@ static int read_marker(const char *dir, struct here *ret, struct err *e)
 	return 0;
 }
 
-static int look_here(const char *state_dir, const char *host_root, struct here *ret, struct err *e)
+static int owner_read_here(const char *state_dir, const char *host_root, struct here *ret,
+			   struct err *e)
 {
 	*ret = (struct here){ 0 };
 	if (!realpath(state_dir, ret->row.dir))
@@ -117,8 +120,8 @@ static int look_here(const char *state_dir, const char *host_root, struct here *
 	return read_marker(ret->row.dir, ret, e);
 }
 
-/* Is the folder that @o names still what it names? */
-static bool original_is_there(const struct owner_row *o)
+/* Does the folder that @o names still hold the marker that @o names? */
+static bool owner_original_exists(const struct owner_row *o)
 {
 	struct here there = { 0 };
 	struct err ignored;
@@ -127,11 +130,11 @@ static bool original_is_there(const struct owner_row *o)
 	       there.row.inode == o->inode;
 }
 
-/* Why the database of @o must not be used here; "" if it may. An owner without a machine-id may
- * have got one. */
-static void judge(const struct owner_row *o, const struct here *h, char out[FOREIGN_TEXT])
+/* Why this host must not use the database that @o owns; "" if it may. An owner that was recorded
+ * without a machine-id may have one by now, so that is not compared. */
+static void owner_compare(const struct owner_row *o, const struct here *h, char out[FOREIGN_TEXT])
 {
-	static const char remedy[] = "if that is not used any more: teepod --accept-host";
+	static const char remedy[] = "if that one is no longer used: teepod --accept-host";
 
 	if (*o->machine && strcmp(o->machine, h->row.machine) != 0)
 		(void)snprintf(out, FOREIGN_TEXT,
@@ -145,11 +148,11 @@ static void judge(const struct owner_row *o, const struct here *h, char out[FORE
 			h->given_to);
 	else if (strcmp(o->marker, h->row.marker) != 0)
 		(void)snprintf(out, FOREIGN_TEXT,
-			       "the database is not that of this state folder but of %.60s; %s",
-			       o->dir, remedy);
+			       "the database belongs to another state folder (%.60s); %s", o->dir,
+			       remedy);
 	else if (o->inode == h->row.inode && !strcmp(o->dir, h->row.dir))
 		out[0] = '\0';
-	else if (original_is_there(o))
+	else if (owner_original_exists(o))
 		(void)snprintf(out, FOREIGN_TEXT, "the state folder is a copy of %.80s; %s", o->dir,
 			       remedy);
 	else if (o->inode == h->row.inode)
@@ -161,8 +164,9 @@ static void judge(const struct owner_row *o, const struct here *h, char out[FORE
 			       remedy);
 }
 
-/* The marker first: without the row it is nobody's, and made anew. */
-static int claim(struct db *db, struct here *h, struct err *e)
+/* Make this host and folder the owner. The marker is written first: a marker without a row has no
+ * effect, and the next claim replaces it. */
+static int owner_claim(struct db *db, struct here *h, struct err *e)
 {
 	auto_free char *path = marker_path(h->row.dir), *line = NULL;
 	struct owner_row row = h->row;
@@ -173,15 +177,16 @@ static int claim(struct db *db, struct here *h, struct err *e)
 	line = xasprintf("%s\n", row.marker);
 	r = file_write(path, line, strlen(line), 0644, e);
 	if (!r && lstat(path, &st) < 0)
-		r = err_sys(e, errno, "look at %s", path);
+		r = err_sys(e, errno, "stat %s", path);
 	if (r)
 		return r;
 	row.inode = (int64_t)st.st_ino;
 	return owner_set(db, &row, e);
 }
 
-/* The host has got its machine-id since: its first boot is over. */
-static int complete(struct db *db, struct owner_row *o, const struct here *h, struct err *e)
+/* Record the machine-id of a host that had none when it became the owner (its first boot). */
+static int owner_add_machine(struct db *db, struct owner_row *o, const struct here *h,
+			     struct err *e)
 {
 	if (*o->machine || !*h->row.machine)
 		return 0;
@@ -194,19 +199,20 @@ int owner_check(struct vmm *v, struct err *e)
 	char why[FOREIGN_TEXT] = "";
 	struct owner_row o;
 	struct here h;
-	int r = look_here(vmm_settings(v)->state_dir,
-			  vmm_settings(v)->host_root ? vmm_settings(v)->host_root : "", &h, e);
+	int r = owner_read_here(vmm_settings(v)->state_dir,
+				vmm_settings(v)->host_root ? vmm_settings(v)->host_root : "", &h,
+				e);
 
 	if (!r)
 		r = owner_get(vmm_db(v), &o, e);
 	if (r == -ERR_NOT_FOUND)
-		return claim(vmm_db(v), &h, e);
+		return owner_claim(vmm_db(v), &h, e);
 	if (r)
 		return r;
-	judge(&o, &h, why);
+	owner_compare(&o, &h, why);
 	vmm_set_foreign(v, why);
 	if (!*why)
-		return complete(vmm_db(v), &o, &h, e);
+		return owner_add_machine(vmm_db(v), &o, &h, e);
 	log_error("maintenance: no guest is started or adopted: %s", why);
 	return 0;
 }
@@ -222,26 +228,29 @@ int owner_allows(const struct vmm *v, struct err *e)
 
 /* ------------------------------------------------------------------ --accept-host */
 
-/* A folder has one owner: the original on this host is told that it was replaced. Without a
- * recorded machine-id it may be on this host: marker and inode tell. */
-static int replace_original(const struct owner_row *o, const struct here *h,
-			    int (*lock)(const char *dir, struct err *e), struct err *e)
+/* Write the path of the new owner to the marker of the original folder, if that is on this host:
+ * only one of the two may run. An owner without a machine-id may be on this host; marker and inode
+ * decide. */
+static int owner_replace_original(const struct owner_row *o, const struct here *h,
+				  int (*lock)(const char *dir, struct err *e), struct err *e)
 {
 	auto_free char *path = marker_path(o->dir), *line = xasprintf("%s%s\n", given, h->row.dir);
 	int r;
 
 	if (*o->machine && strcmp(o->machine, h->row.machine) != 0)
 		return 0;
-	if (!strcmp(o->dir, h->row.dir) || !original_is_there(o))
+	if (!strcmp(o->dir, h->row.dir) || !owner_original_exists(o))
 		return 0;
 	r = lock(o->dir, e);
 	if (r)
-		return err_hint(e, "it is the original of %s: stop it first", h->row.dir);
+		return err_hint(e, "%s is a copy of it: stop the daemon of the original first",
+				h->row.dir);
 	return file_write(path, line, strlen(line), 0644, e);
 }
 
-static int accept_here(struct db *db, struct here *h, int (*lock)(const char *dir, struct err *e),
-		       bool *ret_changed, struct err *e)
+static int owner_accept_here(struct db *db, struct here *h,
+			     int (*lock)(const char *dir, struct err *e), bool *ret_changed,
+			     struct err *e)
 {
 	char why[FOREIGN_TEXT];
 	struct owner_row o;
@@ -250,16 +259,16 @@ static int accept_here(struct db *db, struct here *h, int (*lock)(const char *di
 	if (r && r != -ERR_NOT_FOUND)
 		return r;
 	if (!r) {
-		judge(&o, h, why);
+		owner_compare(&o, h, why);
 		if (!*why) {
 			*ret_changed = false;
 			return 0;
 		}
-		r = replace_original(&o, h, lock, e);
+		r = owner_replace_original(&o, h, lock, e);
 		if (r)
 			return r;
 	}
-	r = claim(db, h, e);
+	r = owner_claim(db, h, e);
 	if (!r)
 		*ret_changed = true;
 	return r;
@@ -271,12 +280,12 @@ int vmm_accept_host(const char *state_dir, const char *host_root,
 	auto_free char *path = xasprintf("%s/teepod.db", state_dir);
 	struct db *db = NULL;
 	struct here h;
-	int r = look_here(state_dir, host_root, &h, e);
+	int r = owner_read_here(state_dir, host_root, &h, e);
 
 	if (!r)
 		r = db_open_as_is(path, false, &db, e);
 	if (!r)
-		r = accept_here(db, &h, lock, ret_changed, e);
+		r = owner_accept_here(db, &h, lock, ret_changed, e);
 	db_close(db);
 	return r;
 }

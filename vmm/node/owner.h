@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * owner.h - the host that owns the state folder.
+ * owner.h - which host and folder own the database (owner.c).
  */
 #ifndef TEEPOD_VMM_NODE_OWNER_H
 #define TEEPOD_VMM_NODE_OWNER_H
@@ -12,14 +12,14 @@
 
 struct vmm;
 
-/* At start: take the state folder if nobody owns it; call vmm_set_foreign() with the reason if
- * somebody else does. */
+/* At start: become the owner if the database has none. If another host or folder owns it, the
+ * reason is readable with vmm_foreign(), and 0 is returned. */
 int owner_check(struct vmm *v, struct err *e);
-/* May anything be done to CVMs, or images? ERR_NODE_CLOSED while the state folder is not this
- * node's. */
+/* 0 if CVMs and images may be changed. ERR_NODE_CLOSED while this node does not own the state
+ * folder. */
 int owner_allows(const struct vmm *v, struct err *e);
-/* Make this host the owner of the state folder (owner.c). No daemon may run on it. @lock takes the
- * state lock of a folder. *ret_changed: false when it was the owner already. */
+/* Make this host and folder the owner (teepod --accept-host). No daemon may run on the folder.
+ * @lock takes the state lock of a folder. *ret_changed: false if it was the owner already. */
 int vmm_accept_host(const char *state_dir, const char *host_root,
 		    int (*lock)(const char *dir, struct err *e), bool *ret_changed, struct err *e);
 

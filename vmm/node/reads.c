@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * reads.c - reads of the database.
  *
- * Most need no more than a query. Readers share the connection of the open turn: vmm_read() waits
- * for its commit, and events are shown up to the newest one that is committed, because a number
- * could otherwise be given twice.
+ * Most functions are one query. Readers share the database connection of the open turn, so they can
+ * see rows that are not committed yet. vmm_read() therefore waits for the commit. Events are listed
+ * up to the newest committed one: an uncommitted event may be rolled back, and its number used
+ * again for another one.
  */
 #include "base/own.h"
 #include "base/strings.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * reads.h - reads of the database, for the API and the rooms of vmm/. Loop thread only.
  *
- * They answer at once, from SQLite and never from libvirt. Arrays and strings that are returned are
+ * They return at once: they read SQLite and never call libvirt. Returned arrays and strings are
  * malloc'd; the caller frees them.
  */
 #ifndef TEEPOD_VMM_NODE_READS_H
@@ -32,7 +32,7 @@ int vmm_app(struct vmm *v, int64_t workspace, const char *app_id, struct app_row
 int vmm_ports(struct vmm *v, int64_t cvm, struct port_row **ret, size_t *n, struct err *e);
 /* Manifest text of the CVM's revision, malloc'd. */
 int vmm_manifest(struct vmm *v, const struct cvm_row *cvm, char **ret, struct err *e);
-/* As it was given, malloc'd; NULL if it has none. */
+/* The user configuration as the client sent it, malloc'd; NULL if the CVM has none. */
 int vmm_user_config(struct vmm *v, const struct cvm_row *cvm, char **ret, struct err *e);
 int vmm_operation(struct vmm *v, const char *op_id, struct op_row *ret, struct err *e);
 int vmm_operations(struct vmm *v, const struct op_filter *f, int64_t offset, int64_t limit,
@@ -40,12 +40,11 @@ int vmm_operations(struct vmm *v, const struct op_filter *f, int64_t offset, int
 int vmm_events(struct vmm *v, int64_t workspace, int64_t after_seq, int64_t limit,
 	       struct event_row **ret, size_t *n, struct err *e);
 int vmm_event_bounds(struct vmm *v, int64_t *oldest, int64_t *newest, struct err *e);
-/* For who only reads: @fn(@arg) while all that can be read is committed, now or once the
- * transaction of this turn is over. */
+/* Call @fn(@arg) when no transaction is open, so that all rows it reads are committed: now, or
+ * after the commit of the open turn. For callers that do not write. */
 void vmm_read(struct vmm *v, void (*fn)(void *arg), void *arg);
 bool vmm_is_uncommitted(const struct vmm *v);
-/* @fn(@arg) on the loop after every commit, i.e. when there may be news. Ticket for vmm_unwatch().
- */
+/* Call @fn(@arg) on the loop after every commit. Returns a ticket for vmm_unwatch(). */
 void *vmm_watch(struct vmm *v, void (*fn)(void *arg), void *arg);
 void vmm_unwatch(struct vmm *v, void *ticket);
 /* Folder that holds the CVM's logs (logs.h), malloc'd. */

@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
- * records.c - limits of what a workspace makes the database grow by without holding a CVM for it.
+ * records.c - limit the rows that a workspace adds to the database besides those of its CVMs.
  *
- * Provisions and revisions are limited after they were written, in the same transaction: the oldest
- * that nothing needs are dropped until the new one fits, and if that is not enough the request is
- * refused. Housekeeping drops from HIGH of the limit on, so that a request seldom has to. Answers
- * to Idempotency-Keys and events are promised for a time, so none is dropped: a workspace that has
- * used its share up is refused before anything is applied. What gives back (a delete, a stop) has a
- * quarter of the share more; what a guest says has half of the share, so that a hostile guest does
- * not lock its owner out. Operations are limited by number (ops_trim()).
+ * Provisions and revisions are checked after a new row was written, in the same transaction. The
+ * oldest rows that nothing refers to are deleted until the new row fits; if that is not enough, the
+ * request is refused. Housekeeping deletes rows down to HIGH(limit), so that a request seldom has
+ * to.
  *
- * What the node does by itself is never refused for this. The event log as a whole has a limit,
- * too; beyond it the oldest events go before their time.
+ * Stored answers to Idempotency-Keys, and events, are kept for a documented time and not deleted
+ * before it. A workspace that has used up its limit is refused before the request is applied.
+ * Requests that release resources (delete, stop) may use 125 % of the limit, and events caused by a
+ * guest only 50 %, so that a hostile guest cannot block its owner. Operations are limited by number
+ * (ops_trim()).
+ *
+ * Actions of the node itself are never refused by these limits. The event log of all workspaces
+ * together also has a limit; above it the oldest events are deleted early.
  */
+#include <assert.h>
+
 #include "base/clock.h"
 #include "db/apps.h"
 #include "db/events.h"
@@ -26,7 +31,8 @@
 
 enum { KEYS_KEPT_MS = 24 * 3600 * 1000, DROPPED_AT_ONCE = 8 };
 
-/* Freed in one turn: what one request writes at most, a body and the entries of its replicas. */
+/* Bytes freed in one turn: as much as one request can write (a body, and events of its replicas).
+ */
 enum { FREED_MAX = 1024 * 1024 + 128 * 1024 };
 #define HIGH(limit) ((limit) - (limit) / 8)
 
@@ -35,7 +41,8 @@ static const struct {
 	int (*drop)(struct db *db, int64_t workspace, int most, struct err *e);
 } records[RECORDS] = {
 	[RECORD_PROVISIONS] = { "provisions_bytes",
-				"use those that wait, or let them expire; an operator can raise "
+				"use the open provisions, or let them expire; an operator can "
+				"raise "
 				"records.provisions",
 				provisions_drop },
 	[RECORD_REVISIONS] = { "revisions_bytes",
@@ -43,11 +50,13 @@ static const struct {
 			       "records.revisions",
 			       history_drop },
 	[RECORD_ANSWERS] = { "answers_bytes",
-			     "ask without Idempotency-Key, or later; an operator can raise "
+			     "send the request without Idempotency-Key, or later; an operator can "
+			     "raise "
 			     "records.answers",
 			     NULL },
 	[RECORD_EVENTS] = { "events_bytes",
-			    "delete and stop go on; an operator can raise records.events or lower "
+			    "delete and stop still work; an operator can raise records.events or "
+			    "lower "
 			    "events.keep_days",
 			    NULL },
 };
@@ -70,7 +79,7 @@ static int records_refuse(struct vmm *v, int64_t workspace, enum record kind, in
 	wait = oldest + kept_ms(v, kind) - clock_wall_ms();
 	err_share(e, ERR_QUOTA, records[kind].resource, bytes < limit ? 1 : bytes - limit + 1, 0,
 		  limit,
-		  "the %s of this workspace take %lld bytes in the database, allowed are %lld "
+		  "the %s of this workspace take %lld bytes in the database; allowed: %lld "
 		  "(records.%s)",
 		  record_word[kind], (long long)bytes, (long long)limit, record_word[kind]);
 	if (oldest)
@@ -78,15 +87,16 @@ static int records_refuse(struct vmm *v, int64_t workspace, enum record kind, in
 	return err_hint(e, "%s", records[kind].hint);
 }
 
-/* Drop the oldest rows until @bytes is at most @to, or FREED_MAX was freed. The size of the next
- * rows is not known (up to 1 MiB each), so a statement drops at most DROPPED_AT_ONCE of them.
- * Returns the number of rows dropped. */
-static int drop_oldest(struct vmm *v, int64_t workspace, enum record kind, int64_t to,
-		       int64_t *bytes, struct err *e)
+/* Delete the oldest rows until *@bytes is at most @to, or FREED_MAX bytes were freed. A row has up
+ * to 1 MiB, so one statement deletes at most DROPPED_AT_ONCE rows. Returns the number of rows
+ * deleted. */
+static int records_drop_oldest(struct vmm *v, int64_t workspace, enum record kind, int64_t to,
+			       int64_t *bytes, struct err *e)
 {
 	int64_t before = *bytes;
 	int dropped = 0, most = 1, n = 1, r = 0;
 
+	assert(records[kind].drop);
 	while (!r && n > 0 && *bytes > to && before - *bytes < FREED_MAX) {
 		n = records[kind].drop(vmm_db(v), workspace, most, e);
 		r = n < 0 ? n : records_bytes(vmm_db(v), workspace, kind, bytes, e);
@@ -102,7 +112,7 @@ int records_fit(struct vmm *v, int64_t workspace, enum record kind, struct err *
 	int r = limit ? records_bytes(vmm_db(v), workspace, kind, &bytes, e) : 0;
 
 	if (!r && limit && bytes - limit < FREED_MAX)
-		r = drop_oldest(v, workspace, kind, limit, &bytes, e);
+		r = records_drop_oldest(v, workspace, kind, limit, &bytes, e);
 	return r < 0                      ? r
 	       : bytes <= limit || !limit ? 0
 					  : records_refuse(v, workspace, kind, bytes, e);
@@ -121,9 +131,9 @@ int records_allow(struct vmm *v, int64_t workspace, enum record kind, enum recor
 
 /* ------------------------------------------------------------------ housekeeping */
 
-/* Of the next workspace that is near its limit, or above one that was lowered. Each has its turn,
- * however much the others have; the round is repeated while it drops anything. */
-static int shrink(struct vmm *v, enum record kind, struct shrink_round *s, bool *more,
+/* Delete old rows of one workspace above HIGH of its limit. The workspaces take turns, whatever
+ * their size. A round that deleted anything is followed by another one. */
+static int records_shrink(struct vmm *v, enum record kind, struct shrink_round *s, bool *more,
 		  struct err *e)
 {
 	int64_t high = HIGH(vmm_settings(v)->record_limit[kind]), workspace = 0, bytes = 0;
@@ -132,7 +142,7 @@ static int shrink(struct vmm *v, enum record kind, struct shrink_round *s, bool 
 	if (!r && workspace)
 		r = records_bytes(vmm_db(v), workspace, kind, &bytes, e);
 	if (!r && workspace)
-		r = drop_oldest(v, workspace, kind, high, &bytes, e);
+		r = records_drop_oldest(v, workspace, kind, high, &bytes, e);
 	if (r < 0)
 		return r;
 	s->dropped |= r > 0;
@@ -142,7 +152,7 @@ static int shrink(struct vmm *v, enum record kind, struct shrink_round *s, bool 
 	return 0;
 }
 
-static int prune_events(struct vmm *v, int64_t now_ms, struct err *e)
+static int records_prune_events(struct vmm *v, int64_t now_ms, struct err *e)
 {
 	int64_t total = 0, before = now_ms - kept_ms(v, RECORD_EVENTS);
 	int r = vmm_settings(v)->max_events_bytes
@@ -154,8 +164,9 @@ static int prune_events(struct vmm *v, int64_t now_ms, struct err *e)
 				total > vmm_settings(v)->max_events_bytes ? INT64_MAX : before, e);
 }
 
-/* A full portion of @n rows: there may be more to forget. */
-static int worth_more(int n, int portion, bool *more)
+/* Set *@more if @n rows are a full portion: more old rows may exist. Returns 0, or @n if it is an
+ * error. */
+static int records_note_portion(int n, int portion, bool *more)
 {
 	*more |= n >= portion;
 	return n < 0 ? n : 0;
@@ -165,23 +176,25 @@ int records_prune(struct vmm *v, struct shrink_round rounds[RECORDS], bool *ret_
 {
 	int64_t now = clock_wall_ms(), day = 24LL * 3600 * 1000;
 	bool more = false;
-	int r = worth_more(
+	int r = records_note_portion(
 		ops_prune(vmm_db(v), now - day * vmm_settings(v)->keep_operation_days, e),
 		PRUNE_MAX, &more);
 
 	if (!r)
-		r = worth_more(prune_events(v, now, e), PRUNE_MAX, &more);
+		r = records_note_portion(records_prune_events(v, now, e), PRUNE_MAX, &more);
 	if (!r)
-		r = worth_more(idempotency_prune(vmm_db(v), now - kept_ms(v, RECORD_ANSWERS), e),
-			       PRUNE_MAX, &more);
+		r = records_note_portion(
+			idempotency_prune(vmm_db(v), now - kept_ms(v, RECORD_ANSWERS), e),
+			PRUNE_MAX, &more);
 	if (!r)
-		r = worth_more(provisions_prune(vmm_db(v), now, e), PRUNE_LONG, &more);
+		r = records_note_portion(provisions_prune(vmm_db(v), now, e), PRUNE_LONG, &more);
 	if (!r)
-		r = worth_more(keys_prune(vmm_db(v), now - KEYS_KEPT_MS, e), PRUNE_MAX, &more);
+		r = records_note_portion(keys_prune(vmm_db(v), now - KEYS_KEPT_MS, e), PRUNE_MAX,
+					 &more);
 	if (!r)
-		r = shrink(v, RECORD_PROVISIONS, &rounds[RECORD_PROVISIONS], &more, e);
+		r = records_shrink(v, RECORD_PROVISIONS, &rounds[RECORD_PROVISIONS], &more, e);
 	if (!r)
-		r = shrink(v, RECORD_REVISIONS, &rounds[RECORD_REVISIONS], &more, e);
+		r = records_shrink(v, RECORD_REVISIONS, &rounds[RECORD_REVISIONS], &more, e);
 	if (!r)
 		*ret_more = more;
 	return r;

@@ -12,18 +12,18 @@
 
 struct vmm;
 
-/* Life of a provision, as the control plane documents it. */
+/* A provision expires after this time, as the control plane documents it. */
 #define PROVISION_KEPT_MS (14LL * 24 * 3600 * 1000)
 
-/* [turn] After rows of a workspace were written: ERR_QUOTA if they are more than it may have and
- * none of them can be dropped. For provisions and revisions. */
+/* [turn] Call after a provision or revision was written. Deletes the oldest rows of the workspace
+ * that nothing refers to until the limit is met; ERR_QUOTA if it cannot be met. */
 int records_fit(struct vmm *v, int64_t workspace, enum record kind, struct err *e);
 
-/* Percent of the limit that may be used by what a guest says, by a request, and by a delete or
- * stop. */
+/* Percent of the limit that may be used by an event that a guest causes, by a request, and by a
+ * request that releases resources (delete, stop). */
 enum record_share { RECORDS_GUEST = 50, RECORDS_REQUEST = 100, RECORDS_GIVE_BACK = 125 };
 
-/* [turn] Before: may any be written? ERR_QUOTA if not. For answers and events. */
+/* [turn] Call before an answer or an event is written. ERR_QUOTA if @share of the limit is used. */
 int records_allow(struct vmm *v, int64_t workspace, enum record kind, enum record_share share,
 		  struct err *e);
 

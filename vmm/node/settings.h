@@ -24,7 +24,7 @@ struct instance_type {
 	int64_t vcpus, memory_mib, disk_gib;
 };
 
-/* NULL-terminated lists, NULL = empty. */
+/* Lists are NULL-terminated; NULL = empty. */
 struct gpu_settings {
 	bool enabled, allow_attach_all;
 	const char *const *listing; /* product ids that are offered: "10de:2335" */
@@ -32,17 +32,17 @@ struct gpu_settings {
 	const char *const *include; /* only these GPUs, if there are any */
 };
 
-/* Restarts after a crash: delay before attempt n (from 0) is initial_s << n, at most max_s; after
- * @retries of them no more, unless the guest ran for @window_s in between. Starts by the node
- * itself: @parallel at a time. */
+/* Restarts after a crash. The delay before attempt n (from 0) is initial_s << n, at most max_s.
+ * After @retries attempts the node gives up. The count begins again once the guest ran for
+ * @window_s. */
 struct restart_settings {
 	bool enabled;
 	unsigned initial_s, max_s, retries, window_s;
 };
 
 struct start_settings {
-	bool automatic; /* what the end of the host took down */
-	unsigned parallel;
+	bool automatic;    /* start the CVMs that ran when the host went down */
+	unsigned parallel; /* starts by the node itself, at a time */
 };
 
 enum tee_setting { TEE_AUTO, TEE_TDX, TEE_NONE };
@@ -53,12 +53,14 @@ struct billing_settings {
 	bool stop_on_empty;
 	const char *currency; /* shown only; NULL = "" */
 	struct rates {
-		int64_t vcpu, memory_gib, disk_gib, gpu; /* for one of it and one hour */
+		int64_t vcpu, memory_gib, disk_gib, gpu; /* per unit and hour */
 	} rates;
-	unsigned interval_s; /* a running CVM's ledger row covers at most this (and a minute) */
+	unsigned interval_s; /* a ledger row of a running CVM covers at most this time plus one
+				minute */
 };
 
-/* Plain values; arrays and strings are borrowed for the life of the vmm, but see vmm_reload(). */
+/* Plain values. Arrays and strings are borrowed for the life of the vmm; vmm_reload() replaces
+ * some of them. */
 struct vmm_settings {
 	uv_loop_t *loop;
 	const char *state_dir; /* teepod.db, cvms/, libvirt/ below it */
@@ -69,24 +71,23 @@ struct vmm_settings {
 	unsigned qgs_port;        /* vsock port; 0: qgs_socket */
 	const char *tdx_firmware; /* for images without one */
 	enum tee_setting tee;
-	const char *host_root; /* put before /proc, /sys, /dev ...: "" for the machine itself; never
+	const char *host_root; /* prefix of /proc, /sys, /dev ...; "" = the machine itself; never
 				  NULL */
 	const char
 		*device_id; /* of the TDX platform: 64 hex digits, or "" = not known; never NULL */
 	unsigned boot_timeout_s;
 	struct restart_settings restart;
 	struct start_settings start;
-	/* totals, -1 = not configured */
+	/* Totals; -1 = not configured. */
 	int64_t vcpus, memory_mib, disk_gib, slots;
-	int64_t tdx_keyids;   /* one for each TDX CVM that holds memory; -1 = not known: not limited
-			       */
-	bool tdx_keyids_auto; /* ... until the host tells */
+	int64_t tdx_keyids;   /* each TDX CVM that holds memory needs one; -1 = unknown, no limit */
+	bool tdx_keyids_auto; /* the number that the host reports replaces tdx_keyids */
 	struct gpu_settings gpu;
 	uint32_t cid_start, cid_count;
 	bool release_on_stop;
 	struct billing_settings billing;
-	unsigned max_keys, keys_per_minute;              /* of a workspace; 0 = no limit */
-	int64_t max_vcpus, max_memory_mib, max_disk_gib; /* per CVM, 0 = no limit of its own */
+	unsigned max_keys, keys_per_minute;              /* per workspace; 0 = no limit */
+	int64_t max_vcpus, max_memory_mib, max_disk_gib; /* per CVM; 0 = no limit */
 	bool ports_enabled;
 	const struct port_range *port_ranges;
 	size_t n_port_ranges;
@@ -96,12 +97,12 @@ struct vmm_settings {
 	const char *default_image;
 	bool prod_without_tee;
 	const char *networks;    /* networks.h */
-	const char *bridges;     /* comma-separated: more that requests may name */
+	const char *bridges;     /* comma-separated: further bridges that requests may name */
 	const char *volumes_dir; /* "" = none */
 	uint64_t log_max_bytes;
 	unsigned log_backups, log_keep_boots, log_check_s;
 	unsigned keep_operation_days, keep_event_days, keep_idempotency_hours;
-	/* Of one workspace, but max_events_bytes of all; 0 = no limit. */
+	/* Per workspace, except max_events_bytes (all workspaces together); 0 = no limit. */
 	int64_t record_limit[RECORDS], max_operations, max_events_bytes;
 	const char *gateway_base_domain; /* "" = none */
 	unsigned gateway_port, gateway_agent_port;
