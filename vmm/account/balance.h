@@ -15,17 +15,19 @@ struct vmm;
 
 struct balance {
 	bool enabled;
-	int64_t left;   /* micro-units, with what open intervals have come to; negative: owed */
-	int64_t booked; /* the sum of the ledger */
-	int64_t rate;   /* micro-units an hour that are being spent */
+	int64_t left;   /* micro-units, less the charges of open intervals; negative: debt */
+	int64_t booked; /* micro-units, the sum of the ledger */
+	int64_t rate;   /* micro-units per hour that all CVMs of the workspace cost now */
 };
+/* The balance of @workspace now. ERR_NOT_FOUND if it does not exist. */
 int vmm_balance(struct vmm *v, int64_t workspace, struct balance *ret, struct err *e);
-/* [turn] @amount may be negative: taken back. */
+/* [turn] Add @amount (micro-units; negative: withdraw) to the balance, with a ledger entry. @note
+ * may be NULL. ERR_INVALID if the balance would leave its range. */
 int vmm_credit(struct vmm *v, int64_t workspace, int64_t amount, const char *note,
 	       const char *caller, struct ledger_row *ret, struct err *e);
 int vmm_ledger(struct vmm *v, int64_t workspace, int64_t offset, int64_t limit,
 	       struct ledger_row **ret, size_t *n, int64_t *ret_total, struct err *e);
-/* Micro-units an hour of a running CVM of this size, without its disk when @disk_gib is 0. */
+/* Micro-units per hour of a running CVM of this size; 0 without billing. */
 int64_t vmm_hourly_rate(const struct vmm *v, int64_t vcpus, int64_t memory_mib, int64_t disk_gib,
 			int64_t gpus);
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * billing.c - meters of CVMs, charges to the ledger, and what a balance allows.
  *
- * Each function reads the clock once; metered time only goes forward (meter.h). After a boot of the
- * host the time at which its guests ended is unknown. What ran is charged as running until the last
- * checkpoint (at most a minute before the end), and as a disk from then on.
+ * Each function reads the clock once; metered time never goes back (meter.h). After a reboot of the
+ * host the time at which its guests ended is unknown. A CVM that ran is charged as running until
+ * the last checkpoint (at most a minute before the end), and for its disk only from then on.
  *
  * An interval, its ledger row and the start of the next interval are written in one transaction: a
- * crash neither loses nor doubles time. See billing.h for who calls it, meter.c for the arithmetic.
+ * crash neither loses nor doubles time. See billing.h for the callers, meter.c for the arithmetic.
  */
 #include "vmm/account/billing.h"
 
@@ -41,7 +41,7 @@ struct billing {
 	struct loop_timer *timer;
 };
 
-/* Limit of a debt and of a credit, so that no sum of a ledger overflows. */
+/* Largest debt and largest balance, micro-units: no sum over a ledger can overflow. */
 static const int64_t debt_max = INT64_C(4000000000000000000);
 
 static const struct rates *billing_rates(const struct vmm *v)
@@ -63,7 +63,8 @@ static int billing_now(struct vmm *v, int64_t *ret, struct err *e)
 
 /* ------------------------------------------------------------------ intervals */
 
-static int meter_book(struct vmm *v, struct meter_row *m, int64_t to_ms, struct err *e)
+/* Charge the interval *m up to @to_ms: one row of the ledger. */
+static int meter_charge_interval(struct vmm *v, struct meter_row *m, int64_t to_ms, struct err *e)
 {
 	struct ledger_row l = { .workspace = m->workspace,
 				.at_ms = clock_wall_ms(),
@@ -74,6 +75,7 @@ static int meter_book(struct vmm *v, struct meter_row *m, int64_t to_ms, struct 
 	int64_t amount = meter_charge(m->rate, to_ms - m->from_ms, &m->rest);
 	int r = vmm_workspace(v, m->workspace, &w, e);
 
+	assert(to_ms > m->from_ms);
 	if (r)
 		return r;
 	if (amount > w.balance + debt_max)
@@ -93,7 +95,7 @@ static int meter_close_interval(struct vmm *v, struct meter_row *m, int64_t to_m
 	if (to_ms <= m->from_ms)
 		return 0;
 	if (m->rate > 0)
-		r = meter_book(v, m, to_ms, e);
+		r = meter_charge_interval(v, m, to_ms, e);
 	m->from_ms = to_ms;
 	return r;
 }
@@ -128,6 +130,7 @@ int meter_follow(struct vmm *v, int64_t cvm, struct err *e)
 	size_t n;
 	int r;
 
+	assert_loop_thread();
 	if (!vmm_billing(v)->on)
 		return 0;
 	r = billing_now(v, &now_ms, e);
@@ -165,7 +168,7 @@ int meter_end(struct vmm *v, int64_t cvm, struct err *e)
 
 /* The host was booted: a CVM that ran is charged for its disk only, from the checkpoint @known_ms.
  */
-static int meter_cut(struct vmm *v, struct meter_row *m, int64_t known_ms, struct err *e)
+static int meter_cut_running(struct vmm *v, struct meter_row *m, int64_t known_ms, struct err *e)
 {
 	auto_free struct cvm_size *c = NULL;
 	size_t n;
@@ -238,7 +241,7 @@ int billing_set_up(struct vmm *v, struct err *e)
 		return meters_for_each(v, meter_close, known_ms, e);
 	vmm_billing(v)->read(&reading);
 	if (meter_clock_advance(&vmm_billing(v)->clock, &reading))
-		r = meters_for_each(v, meter_cut, known_ms, e);
+		r = meters_for_each(v, meter_cut_running, known_ms, e);
 	if (!r)
 		r = billing_clock_put(vmm_db(v), &vmm_billing(v)->clock, e);
 	return r ? r : meters_follow_all(v, vmm_billing(v)->clock.now_ms, e);
@@ -260,7 +263,7 @@ static int billing_shut_down(void *arg, struct err *e)
 	if (!r)
 		r = vmm_billing(x->v)->shut_down(x->v, &row, e);
 	if (!r)
-		log_warn("%s is shut down: its workspace has no balance left", row.name);
+		log_warn("shutting down CVM %s: its workspace has no balance left", row.name);
 	return r;
 }
 
@@ -274,11 +277,11 @@ static int billing_stop_workspace(struct vmm *v, int64_t workspace, struct err *
 	for (size_t i = 0; !r && i < n; i++) {
 		struct billing_shutdown x = { v, rows[i].id };
 
-		/* A CVM that is busy or cannot be shut down is tried again in a minute. A turn of
-		 * its own keeps the charges of other CVMs. */
+		/* A CVM that is busy or cannot be shut down is retried after a minute. A turn of
+		 * its own keeps the charges of other CVMs when it fails. */
 		if (rows[i].up && rows[i].wanted &&
 		    turn_do(vmm_turn(v), billing_shut_down, &x, &why) < 0 && why.code != ERR_BUSY)
-			log_warn("cannot shut down %s, whose workspace has no balance left: %s",
+			log_warn("cannot shut down CVM %s, whose workspace has no balance left: %s",
 				 rows[i].name, why.text);
 	}
 	return r;
@@ -323,12 +326,13 @@ static void billing_on_minute(void *arg)
 	struct err e;
 
 	if (turn_do(vmm_turn(v), billing_check_turn, v, &e) < 0)
-		log_warn("billing: %s", e.text);
+		log_warn("billing: the check of this minute failed, retrying: %s", e.text);
 	billing_begin(v);
 }
 
 void billing_begin(struct vmm *v)
 {
+	assert(!vmm_billing(v)->timer);
 	if (vmm_billing(v)->on)
 		(void)loop_after(vmm_settings(v)->loop, CHECK_MS, billing_on_minute, v,
 				 &vmm_billing(v)->timer);
@@ -339,7 +343,7 @@ void billing_stop(struct vmm *v)
 	loop_after_cancel(&vmm_billing(v)->timer);
 }
 
-/* ------------------------------------------------------------------ what is left */
+/* ------------------------------------------------------------------ balance */
 
 /* Read only: advances the clock in memory. The next interval writes it. */
 int vmm_balance(struct vmm *v, int64_t workspace, struct balance *ret, struct err *e)
@@ -405,7 +409,7 @@ int billing_covers(struct vmm *v, int64_t workspace, const struct cvm_row *befor
 	err_share(e, ERR_BALANCE, "balance", needed, b.left, b.left,
 		  "the balance of %lld micro-units does not pay for the next hour: %lld needed",
 		  (long long)b.left, (long long)needed);
-	return err_hint(e, "ask an admin for %lld more", (long long)(needed - b.left));
+	return err_hint(e, "an admin can add the missing %lld", (long long)(needed - b.left));
 }
 
 int vmm_credit(struct vmm *v, int64_t workspace, int64_t amount, const char *note,
@@ -421,12 +425,10 @@ int vmm_credit(struct vmm *v, int64_t workspace, int64_t amount, const char *not
 		return r;
 	if (w.balance > 0 && amount > debt_max - w.balance)
 		return err_field(e, ERR_INVALID, "amount", NULL,
-				 "amount: a balance cannot become more than %lld",
-				 (long long)debt_max);
+				 "amount: the balance would exceed %lld", (long long)debt_max);
 	if (w.balance < 0 && amount < -debt_max - w.balance)
 		return err_field(e, ERR_INVALID, "amount", NULL,
-				 "amount: a balance cannot become less than %lld",
-				 (long long)-debt_max);
+				 "amount: the balance would fall below %lld", (long long)-debt_max);
 	(void)snprintf(l.caller, sizeof(l.caller), "%s", caller);
 	(void)snprintf(l.note, sizeof(l.note), "%s", note ? note : "");
 	r = ledger_add(vmm_db(v), &l, e);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * billing.h - meters and charges of CVMs, inside vmm/.
  *
- * With [billing] enabled each CVM has a meter: an open interval at the rate that follows from its
- * row (all of it while it is up, its disk otherwise). Code that changes
- * such a row calls meter_follow() in the same transaction; if the rate changed, that closes the
- * interval. A check every minute does the same for all CVMs, so that a missing call delays a charge
- * but loses none. Without billing all of this does nothing.
+ * With [billing] enabled each CVM has a meter: an open interval with a rate. The rate follows from
+ * the CVM's row: all its resources while it is up, only its disk otherwise. Code that changes the
+ * row calls meter_follow() in the same transaction, which closes the interval if the rate changed.
+ * A check every minute does the same for all CVMs, so that a missing call delays a charge but does
+ * not lose it. Without billing all functions do nothing.
  *
- * A crash can neither lose nor double an interval: its end, the ledger row and the next one's
- * beginning are one transaction, and the clock that measured it is written with them.
+ * A crash neither loses nor doubles an interval: its end, the ledger row and the beginning of the
+ * next interval are one transaction, and the clock that measured it is written with them.
  */
 #ifndef TEEPOD_VMM_ACCOUNT_BILLING_H
 #define TEEPOD_VMM_ACCOUNT_BILLING_H
@@ -22,7 +22,7 @@ struct cvm_row;
 struct err;
 struct vmm;
 
-/* [turn] Begin to shut a running CVM down; a failure is tried again in a minute. */
+/* [turn] Begin to shut down a running CVM. A failure is retried after a minute. */
 typedef int billing_shut_down_fn(struct vmm *v, const struct cvm_row *cvm, struct err *e);
 
 /* @shut_down is called for CVMs of workspaces without a balance (billing.stop_on_empty). */
@@ -31,24 +31,24 @@ void billing_free(struct billing *b);
 /* Read the time by @read instead of clock_read(): for tests. */
 void billing_set_clock(struct vmm *v, void (*read)(struct clock_reading *ret));
 
-/* [turn] At start: intervals that were open are closed where they have to be, and all CVMs have a
- * meter, or none has. */
+/* [turn] At start: close the intervals that ended while the node was down. With billing every CVM
+ * gets a meter; without, none keeps one. */
 int billing_set_up(struct vmm *v, struct err *e);
-/* Every minute from now on, until billing_stop(). */
+/* Run billing_check() every minute until billing_stop(). */
 void billing_begin(struct vmm *v);
 void billing_stop(struct vmm *v);
-/* [turn] What happens every minute. With stop_on_empty, CVMs of workspaces that have nothing left
- * are shut down. */
+/* [turn] Update all meters. With billing.stop_on_empty also shut down the CVMs of workspaces
+ * without a balance. */
 int billing_check(struct vmm *v, struct err *e);
 
-/* [turn] The row of @cvm changed (or is new). */
+/* [turn] Call after the row of @cvm was written. */
 int meter_follow(struct vmm *v, int64_t cvm, struct err *e);
-/* [turn] The row of @cvm is about to go. */
+/* [turn] Call before the row of @cvm is removed. */
 int meter_end(struct vmm *v, int64_t cvm, struct err *e);
 
-/* May @workspace have @after instead of @before (NULL: a new CVM), up or not? ERR_BALANCE unless
- * what it has left pays for the next hour of everything it then holds; what runs or is about to run
- * counts as running. What costs nothing always may. */
+/* Does the balance of @workspace pay for @after in place of @before (NULL: a new CVM)? @up: @after
+ * runs. ERR_BALANCE unless the balance covers one hour of all CVMs of the workspace; CVMs that run
+ * or are about to run count as running. A change that costs nothing always passes. */
 int billing_covers(struct vmm *v, int64_t workspace, const struct cvm_row *before,
 		   const struct cvm_row *after, bool up, struct err *e);
 

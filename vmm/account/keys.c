@@ -31,7 +31,7 @@
 
 enum { USED_EVERY_MS = 60 * 1000, RATE_WINDOW_MS = 60 * 1000, SECRET_LEN = 24, PREFIX_LEN = 13 };
 
-/* ------------------------------------------------------------------ recognising */
+/* ------------------------------------------------------------------ authentication */
 
 struct used {
 	struct vmm *v;
@@ -45,8 +45,8 @@ static int key_set_used(void *arg, struct err *e)
 	return keys_set_used(vmm_db(u->v), u->id, u->now_ms, e);
 }
 
-/* A clock that was set back must not keep the time in the future. A write that fails (the disk is
- * full) is no reason to refuse. */
+/* Record the time of use, at most once a minute. A time in the future is replaced: the clock was
+ * set back. A failed write (full disk) does not refuse the request. */
 static void key_note_use(struct vmm *v, const struct key_row *k, int64_t now_ms)
 {
 	struct used u = { v, k->id, now_ms };
@@ -81,7 +81,7 @@ int vmm_authenticate(struct vmm *v, const char *api_key, struct key_row *ret, st
 	return 0;
 }
 
-/* ------------------------------------------------------------------ making */
+/* ------------------------------------------------------------------ creation */
 
 static int key_insert(struct db *db, struct key_row *k, char text[API_KEY_TEXT], struct err *e)
 {
@@ -99,7 +99,7 @@ static int key_insert(struct db *db, struct key_row *k, char text[API_KEY_TEXT],
 	return keys_add(db, k, hash, &k->id, e);
 }
 
-/* The audit shows it beside the key's number: it must not look like anything else there. */
+/* Audit entries show the name next to the key's id, so it must not have the form of an id. */
 static int key_check_name(const char *name, struct err *e)
 {
 	static const char digits[] = "0123456789";
@@ -112,8 +112,7 @@ static int key_check_name(const char *name, struct err *e)
 	    !isalnum((unsigned char)name[0]) || name[n - 1] == ' ')
 		return err_field(e, ERR_INVALID, "name", name,
 				 "name must be 1 to %d letters, digits, spaces and . _ @ + / -, "
-				 "beginning with a "
-				 "letter or digit",
+				 "beginning with a letter or digit",
 				 NAME_TEXT - 1);
 	if (*number && !number[strspn(number, digits)])
 		return err_field(e, ERR_INVALID, "name", name,
@@ -129,9 +128,9 @@ static int key_check_count(struct vmm *v, int64_t workspace, struct err *e)
 	if (r || !max || n < max)
 		return r;
 	err_share(e, ERR_KEYS, "tokens", n, 0, max,
-		  "the workspace has %lld API tokens, at most %lld may be open at a time",
-		  (long long)n, (long long)max);
-	return err_hint(e, "delete one that is not needed any more");
+		  "the workspace has %lld valid API tokens; allowed: %lld at a time", (long long)n,
+		  (long long)max);
+	return err_hint(e, "delete a token that is no longer used");
 }
 
 static int key_check_rate(struct vmm *v, int64_t workspace, struct err *e)
@@ -144,12 +143,12 @@ static int key_check_rate(struct vmm *v, int64_t workspace, struct err *e)
 	if (r || !nth_ms)
 		return r;
 	r = err_share(e, ERR_KEY_RATE, "tokens", 1, 0, max,
-		      "at most %lld API tokens may be made in a minute", (long long)max);
+		      "at most %lld API tokens may be created in a minute", (long long)max);
 	e->retry_s = (unsigned)((nth_ms + RATE_WINDOW_MS - now_ms + 999) / 1000);
 	return r;
 }
 
-/* Read inside the transaction that makes the key: the parent may have been revoked since it was
+/* Runs in the transaction that creates the key: the parent may have been revoked since it was
  * authenticated. */
 static int key_find_parent(struct vmm *v, int64_t id, struct key_row *ret, struct err *e)
 {
@@ -166,8 +165,8 @@ static int key_find_parent(struct vmm *v, int64_t id, struct key_row *ret, struc
 		return err_set(e, ERR_UNAUTHENTICATED, "the API key has expired or was revoked");
 	if (!r && n == KEY_LINE_MAX)
 		return err_field(e, ERR_FORBIDDEN, "parent", ret->name,
-				 "parent %s is the last of %d tokens, each made by the one before: "
-				 "it can make none",
+				 "parent %s is the last of a chain of %d tokens, each created by "
+				 "the one before: it cannot create another",
 				 ret->name, KEY_LINE_MAX);
 	return r;
 }
@@ -290,7 +289,7 @@ int vmm_add_key_offline(const char *state_dir, bool alone, const char *workspace
 	return 0;
 }
 
-/* ------------------------------------------------------------------ looking and revoking */
+/* ------------------------------------------------------------------ reads and revocation */
 
 int vmm_keys(struct vmm *v, int64_t workspace, int role, int64_t offset, int64_t limit,
 	     struct key_row **ret, size_t *n, struct err *e)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * meter.c - rates, charges and metered time.
+ * meter.c - rates, charges and metered time. See meter.h.
  */
 #include "vmm/account/meter.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,7 @@
 
 enum { MIB_PER_GIB = 1024 };
 
-/* Room for the product of an int64_t and a month in milliseconds. */
+/* Holds the product of an int64_t and any interval in milliseconds without overflow. */
 __extension__ typedef __int128 wide;
 
 static int64_t money_clamp(wide w)
@@ -29,6 +30,7 @@ int64_t meter_rate(const struct rates *r, const struct cvm_size *c, bool runs)
 {
 	wide sum = (wide)c->disk_gib * r->disk_gib;
 
+	assert(r->disk_gib >= 0 && r->vcpu >= 0 && r->memory_gib >= 0 && r->gpu >= 0);
 	if (!runs)
 		return money_clamp(sum);
 	sum += (wide)c->vcpus * r->vcpu + (wide)c->gpus * r->gpu;

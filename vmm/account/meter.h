@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * meter.h - what holding resources costs, and the time it is measured in. Pure: no database, no
- * clock of its own.
+ * meter.h - the price of held resources, and the clock that measures their time.
  *
- * Money is whole micro-units of a currency, rates are whole micro-units an hour. Nothing is rounded
- * away: what an interval leaves below one micro-unit is carried into the CVM's next one.
+ * Money is in whole micro-units of a currency, a rate in whole micro-units per hour. No fraction is
+ * lost: the part of an interval's charge below one micro-unit is carried into the CVM's next one.
  *
- * Metered time is milliseconds since 1970 that never go back and never jump while the host is up:
- * they follow CLOCK_BOOTTIME, which counts through suspend and knows no steps of the wall clock,
- * also across restarts of the daemon. The wall clock is looked at once per boot of the host, and
- * then only if it is ahead.
+ * Metered time is in milliseconds since 1970. It never goes back, and never jumps while the host is
+ * up: it follows CLOCK_BOOTTIME, which counts during suspend and ignores changes of the wall clock,
+ * also across restarts of the daemon. The wall clock is read once per boot of the host, and used
+ * only if it is ahead of metered time. All functions but clock_read() are pure.
  */
 #ifndef TEEPOD_VMM_ACCOUNT_METER_H
 #define TEEPOD_VMM_ACCOUNT_METER_H
@@ -24,22 +23,23 @@ struct meter_clock;
 
 enum { METER_HOUR_MS = 3600 * 1000 };
 
-/* Micro-units an hour for a CVM that runs, or one that only keeps its disk. Memory is counted in
- * MiB; the sum is rounded up. */
+/* Micro-units per hour of a CVM; a CVM that does not run is charged for its disk only. The charge
+ * for memory is rounded up. */
 int64_t meter_rate(const struct rates *r, const struct cvm_size *c, bool runs);
 
-/* Micro-units for @elapsed_ms at @rate, *rest (0..3599999, thousandths of a micro-unit times 3600)
- * carried in and out. Time below 0 is none. Capped at INT64_MAX. */
+/* Micro-units for @elapsed_ms at @rate. *rest (0..3599999, in 1/3600000 of a micro-unit) is carried
+ * in and out. 0 if @elapsed_ms is negative; at most INT64_MAX. */
 int64_t meter_charge(int64_t rate, int64_t elapsed_ms, int64_t *rest);
 
 struct clock_reading {
 	int64_t wall_ms, boot_ms; /* CLOCK_REALTIME, CLOCK_BOOTTIME */
-	char boot_id[UUID_TEXT];  /* of the kernel; another one after each boot */
+	char boot_id[UUID_TEXT];  /* of the kernel; changes with each boot */
 };
+/* Read the clocks of this machine. */
 void clock_read(struct clock_reading *ret);
 
-/* Bring *c (now_ms 0: never set) to @r. True when the host was booted since: what ran then did not
- * run all the time. */
+/* Advance *c (now_ms 0: never set) to the reading @r. Returns true if the host was rebooted since
+ * the last reading: CVMs that ran then did not run all the time. */
 bool meter_clock_advance(struct meter_clock *c, const struct clock_reading *r);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * workspaces.c - who shares this node, and what each may hold.
+ * workspaces.c - the tenants of this node, and the limits of each. Quotas are checked in quota.c.
  */
 #include <stdio.h>
 #include <string.h>
@@ -71,7 +71,7 @@ int vmm_workspace_add(struct vmm *v, const struct workspace_request *req, struct
 	r = workspaces_add(vmm_db(v), req->slug, req->slug, &id, e);
 	if (!r)
 		return err_field(e, ERR_CONFLICT, "slug", req->slug,
-				 "a workspace is called %s already", req->slug);
+				 "slug %s is in use by another workspace", req->slug);
 	if (r > 0)
 		r = vmm_workspace(v, id, &w, e);
 	if (!r)
