@@ -158,7 +158,7 @@ static void an_entry_that_can_not_be_met_is_named(void **st)
 		{ "99:00.0", NULL });
 	REFUSED(ERR_GPU, "gpus.gpus[0].slot", "no GPU is offered at 0000:01:00.0",
 		{ "01:00.0", NULL });
-	REFUSED(ERR_GPU, "gpus.gpus[1].slot", "asked for twice", { "10:00.0", NULL },
+	REFUSED(ERR_GPU, "gpus.gpus[1].slot", "requested twice", { "10:00.0", NULL },
 		{ "0000:10:00.0", NULL });
 	REFUSED(ERR_GPU, "gpus.gpus[0].product_id", "the GPU at 0000:10:00.0 is 10de:2335",
 		{ "10:00.0", "10de:233b" });
@@ -286,12 +286,12 @@ static void gpu_requests_that_the_operator_forbids_are_refused(void **st)
 	(void)st;
 	host(d);
 	both.gpu_attach = GPU_ALL;
-	expect_refusal(d, &g, &both, ERR_INCOMPATIBLE, "gpus.gpus", "no GPUs are listed");
+	expect_refusal(d, &g, &both, ERR_INCOMPATIBLE, "gpus.gpus", "gpus must be empty");
 	g.allow_attach_all = false;
 	expect_refusal(d, &g, &all, ERR_GPU, "gpus.attach_mode",
 		       "not allowed on this node; allowed: listed");
 	g.enabled = false;
-	expect_refusal(d, &g, &one, ERR_GPU, "gpus", "gives no GPUs");
+	expect_refusal(d, &g, &one, ERR_GPU, "gpus", "does not attach GPUs");
 	for (int i = 0; i < ALL; i++)
 		d[i].offered = false;
 	expect_refusal(d, &open_handed, &all, ERR_CAPACITY, "gpus.attach_mode",

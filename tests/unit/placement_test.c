@@ -227,10 +227,11 @@ static void an_amount_that_cannot_be_divided_is_refused_with_the_allowed_ones(vo
 	expect_bad(&a, ERR_INCOMPATIBLE, "gpus", "allowed: GPUs on 1 to 4 nodes");
 	a.n_devices = devices("0,1", devs);
 	nodes[0].page_kib = nodes[1].page_kib = 16 * 1048576;
-	expect_bad(&a, ERR_INCOMPATIBLE, "memory",
-		   "memory 2048 MiB cannot be shared evenly by 2 NUMA nodes in pages of 16777216 "
-		   "KiB; allowed: multiples "
-		   "of 32768 MiB");
+	expect_bad(
+		&a, ERR_INCOMPATIBLE, "memory",
+		"memory 2048 MiB cannot be divided evenly among 2 NUMA nodes in pages of 16777216 "
+		"KiB; allowed: multiples "
+		"of 32768 MiB");
 	nodes[0].page_kib = 0;
 	expect_bad(&a, ERR_UNSUPPORTED, "hugepages", "no hugepages");
 	a.n_devices = devices("7", devs);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * admission.h - the result of an admission: what a request would make of a CVM. See admit.h.
+ * admission.h - the result of an admission: the CVM that a request describes. See admit.h.
  */
 #ifndef TEEPOD_VMM_ADMIT_ADMISSION_H
 #define TEEPOD_VMM_ADMIT_ADMISSION_H
@@ -15,14 +15,14 @@
 struct device_row;
 
 struct admission {
-	struct cvm_row row; /* complete but for id, CID, uuid */
+	struct cvm_row row; /* complete except id, CID and UUID */
 	struct image_row image;
 	char *manifest;             /* app-compose.json text, owned */
-	struct device_row *devices; /* chosen for it, owned */
+	struct device_row *devices; /* chosen for the CVM, owned */
 	size_t n_devices;
 	struct placement placement;
-	bool nodes_change, devices_change; /* for a change: do they differ from now? */
-	struct revision_row revision;      /* flags and hash; manifest borrowed from above */
+	bool nodes_change, devices_change; /* of a change: differ from the present ones */
+	struct revision_row revision;      /* flags and hash; its manifest is @manifest, borrowed */
 };
 
 #endif

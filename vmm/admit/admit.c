@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * admit.c - from what was asked for to what it would become: rules and matching, no promises.
+ * admit.c - rules for create and change requests: from a request to the row of its CVM.
  *
- * Absent numbers come from the instance type (the named one, or the node's first), an absent image
- * is the configured default or the newest (production unless dev is preferred). Explicit numbers
- * win over the type's.
+ * Nothing is reserved here, and capacity is not checked: see capacity.c and reservation.c.
+ *
+ * Sizes that a request does not give come from the instance type (the named one, or the node's
+ * first); sizes it gives take precedence. If it names no image, the configured default is used,
+ * else the newest image (a production image unless the request prefers a dev one).
  */
+#include <assert.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +16,7 @@
 #include <jansson.h>
 
 #include "base/clock.h"
+#include "base/loop.h"
 #include "base/own.h"
 #include "base/strings.h"
 #include "db/apps.h"
@@ -35,12 +39,12 @@ static int admit_refuse_name(const char *name, struct err *e)
 {
 	return err_field(e, ERR_INVALID, "name", name,
 			 "name %.70s is not allowed; allowed: 5 to 63 letters, digits and hyphens, "
-			 "a letter first, no "
-			 "hyphen last, no two hyphens in a row",
+			 "a letter first, no hyphen last, no two hyphens in a row",
 			 name);
 }
 
-/* A path has one place for all forms of identifier, and words of routes beside it. */
+/* The same path segment holds any form of identifier, and words of routes. A name must not clash
+ * with either. */
 static int admit_name_check_reserved(const struct vmm *v, const char *name, struct err *e)
 {
 	name_is_reserved_fn *is_reserved = vmm_reserved_names(v);
@@ -57,7 +61,7 @@ static int admit_name_check_reserved(const struct vmm *v, const char *name, stru
 	return 0;
 }
 
-/* The rule of the control plane: 5-63 characters, letter first, letters/digits/hyphens, no "--", no
+/* The rule of the control plane: 5 to 63 letters, digits and hyphens, a letter first, no "--", no
  * '-' at the end. */
 int admit_name(const struct vmm *v, const char *name, struct err *e)
 {
@@ -173,11 +177,12 @@ static int admit_refuse_image(struct vmm *v, const char *wanted, int dev, struct
 		  : dev == 0 ? "production "
 			     : "",
 		  wanted);
-	return err_hint(e, "GET /api/v1/os-images lists what there is, e.g. %s", any.name);
+	return err_hint(e, "GET /api/v1/os-images lists the images of this node, e.g. %s",
+			any.name);
 }
 
-static int pick_image(struct vmm *v, const struct cvm_request *req, struct image_row *ret,
-		      struct err *e)
+static int admit_pick_image(struct vmm *v, const struct cvm_request *req, struct image_row *ret,
+			    struct err *e)
 {
 	const char *wanted =
 		req->image && *req->image ? req->image : vmm_settings(v)->default_image;
@@ -219,7 +224,7 @@ static int admit_set_manifest(const struct cvm_request *req, struct admission *a
 		req->manifest_text ? xstrdup(req->manifest_text) : compose_text(req->manifest);
 	compose_hash(a->manifest, r->compose_hash);
 	r->manifest = a->manifest;
-	/* Defaults as the guest reads an absent key (AppCompose). */
+	/* The defaults that the guest uses for an absent key (AppCompose). */
 	r->public_logs = manifest_flag(req->manifest, "public_logs", false);
 	r->public_sysinfo = manifest_flag(req->manifest, "public_sysinfo", false);
 	r->public_tcbinfo = manifest_flag(req->manifest, "public_tcbinfo", true);
@@ -264,9 +269,9 @@ static void admit_set_revision(struct cvm_row *c, const struct revision_row *r)
 	memcpy(c->storage_fs, r->storage_fs, sizeof(c->storage_fs));
 }
 
-/* What a TD binds of the manifest, its image can bind. */
-static int check_mr_config(const struct cvm_row *c, const char *manifest,
-			   const struct image_row *image, struct err *e)
+/* Refuse a manifest that the image cannot bind to a TD by MRCONFIGID. */
+static int admit_check_mr_config(const struct cvm_row *c, const char *manifest,
+				 const struct image_row *image, struct err *e)
 {
 	const struct mr_config_input in = { .manifest = manifest,
 					    .app_id = c->app_id,
@@ -284,6 +289,7 @@ int admit_create(struct vmm *v, int64_t workspace, const struct cvm_request *req
 	struct cvm_row *c = &a->row;
 	int r;
 
+	assert_loop_thread();
 	*a = (struct admission){
 		.row = { .workspace = workspace,
 			 .holds_cpu = !(req->stopped && vmm_settings(v)->release_on_stop),
@@ -299,7 +305,7 @@ int admit_create(struct vmm *v, int64_t workspace, const struct cvm_request *req
 	if (!r)
 		r = admit_resources(v, req, c, e);
 	if (!r)
-		r = pick_image(v, req, &a->image, e);
+		r = admit_pick_image(v, req, &a->image, e);
 	if (!r) {
 		memcpy(c->image_name, a->image.name, sizeof(c->image_name));
 		c->image_dev = a->image.is_dev;
@@ -312,7 +318,7 @@ int admit_create(struct vmm *v, int64_t workspace, const struct cvm_request *req
 	if (!r)
 		r = admit_volumes(v, req->manifest, e);
 	if (!r)
-		r = check_mr_config(c, a->manifest, &a->image, e);
+		r = admit_check_mr_config(c, a->manifest, &a->image, e);
 	if (!r)
 		r = admit_check_name_is_free(v, workspace, req->name, e);
 	if (r)
@@ -325,7 +331,8 @@ int admit_create(struct vmm *v, int64_t workspace, const struct cvm_request *req
 
 /* ------------------------------------------------------------------ changes */
 
-static int shrunk(const struct vmm *v, const struct cvm_row *c, int64_t asked, struct err *e)
+static int admit_refuse_smaller_disk(const struct vmm *v, const struct cvm_row *c, int64_t asked,
+				     struct err *e)
 {
 	char given[24], most[32] = "";
 
@@ -334,22 +341,23 @@ static int shrunk(const struct vmm *v, const struct cvm_row *c, int64_t asked, s
 		(void)snprintf(most, sizeof(most), " to %lld",
 			       (long long)vmm_settings(v)->max_disk_gib);
 	err_field(e, ERR_INVALID, "disk_size", given,
-		  "disk_size %s is less than the %lld GiB it has: a disk only grows; allowed: "
+		  "disk_size %s is less than the present %lld GiB: a disk only grows; allowed: "
 		  "%lld%s GiB",
 		  given, (long long)c->disk_gib, (long long)c->disk_gib, *most ? most : " or more");
 	return err_hint(e, "leave disk_size out to keep the disk as it is");
 }
 
-static void set_size(int64_t wanted, int64_t *asked, int64_t *given)
+/* A new size replaces what was requested and what was given; the same size changes nothing. */
+static void admit_set_size(int64_t wanted, int64_t *asked, int64_t *given)
 {
 	if (wanted && wanted != *asked)
 		*asked = *given = wanted;
 }
 
-/* Numbers win over those of the type, as in a create; a type's smaller disk leaves the disk as it
- * is. */
-static int change_resources(const struct vmm *v, const struct update_request *req,
-			    struct cvm_row *c, struct err *e)
+/* Sizes in the request take precedence over those of the type, as in a create. A type with a
+ * smaller disk leaves the disk as it is. */
+static int admit_change_resources(const struct vmm *v, const struct update_request *req,
+				  struct cvm_row *c, struct err *e)
 {
 	const bool named = req->instance_type && *req->instance_type;
 	const struct instance_type *type = named ? admit_find_type(v, req->instance_type) : NULL;
@@ -358,12 +366,15 @@ static int change_resources(const struct vmm *v, const struct update_request *re
 	if (named && !type)
 		return admit_refuse_type(v, req->instance_type, e);
 	if (req->disk_gib && req->disk_gib < c->disk_gib)
-		return shrunk(v, c, req->disk_gib, e);
-	set_size(req->vcpus ? req->vcpus : type ? type->vcpus : 0, &c->vcpus, &c->given_vcpus);
-	set_size(req->memory_mib ? req->memory_mib
-		 : type          ? type->memory_mib
-				 : 0,
-		 &c->memory_mib, &c->given_memory_mib);
+		return admit_refuse_smaller_disk(v, c, req->disk_gib, e);
+	admit_set_size(req->vcpus ? req->vcpus
+		       : type     ? type->vcpus
+				  : 0,
+		       &c->vcpus, &c->given_vcpus);
+	admit_set_size(req->memory_mib ? req->memory_mib
+		       : type          ? type->memory_mib
+				       : 0,
+		       &c->memory_mib, &c->given_memory_mib);
 	if (req->disk_gib)
 		c->disk_gib = req->disk_gib;
 	else if (type && type->disk_gib > c->disk_gib)
@@ -371,14 +382,15 @@ static int change_resources(const struct vmm *v, const struct update_request *re
 	if (type)
 		(void)snprintf(c->instance_type, sizeof(c->instance_type), "%s", type->name);
 	else if (c->vcpus != vcpus || c->memory_mib != memory)
-		c->instance_type[0] = '\0'; /* no type any more: numbers of its own */
+		c->instance_type[0] = '\0'; /* no longer the sizes of a type */
 	return admit_check_limits(v, c, e);
 }
 
-static int change_software(struct vmm *v, const struct cvm_row *cvm,
-			   const struct update_request *req, struct admission *a, struct err *e)
+static int admit_change_software(struct vmm *v, const struct cvm_row *cvm,
+				 const struct update_request *req, struct admission *a,
+				 struct err *e)
 {
-	/* An app keeps its id whatever becomes of its manifest. */
+	/* An app keeps its id when its manifest changes. */
 	const struct cvm_request like = { .image = req->image,
 					  .prefer_dev = -1,
 					  .manifest = req->manifest,
@@ -388,7 +400,7 @@ static int change_software(struct vmm *v, const struct cvm_row *cvm,
 	int r = 0;
 
 	if (req->image)
-		r = pick_image(v, &like, &a->image, e);
+		r = admit_pick_image(v, &like, &a->image, e);
 	else
 		r = images_by_name(vmm_db(v), cvm->image_name, &a->image, e);
 	if (r)
@@ -407,7 +419,8 @@ static int change_software(struct vmm *v, const struct cvm_row *cvm,
 		r = vmm_manifest(v, cvm, &present, e);
 	}
 	return r ? r
-		 : check_mr_config(&a->row, req->manifest ? a->manifest : present, &a->image, e);
+		 : admit_check_mr_config(&a->row, req->manifest ? a->manifest : present, &a->image,
+					 e);
 }
 
 int admit_change(struct vmm *v, const struct cvm_row *cvm, const struct update_request *req,
@@ -415,10 +428,12 @@ int admit_change(struct vmm *v, const struct cvm_row *cvm, const struct update_r
 {
 	int r;
 
+	assert_loop_thread();
+	assert(cvm->id > 0);
 	*a = (struct admission){ .row = *cvm };
-	r = change_resources(v, req, &a->row, e);
+	r = admit_change_resources(v, req, &a->row, e);
 	if (!r && (req->image || req->manifest))
-		r = change_software(v, cvm, req, a, e);
+		r = admit_change_software(v, cvm, req, a, e);
 	if (!r && req->listed >= 0)
 		a->row.listed = req->listed;
 	return r;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * admit_machine.c - what kind of machine a CVM may be here: confidential or not, its interfaces,
- * its volumes.
+ * admit_machine.c - rules about the machine of a CVM: TDX or ordinary VM, interfaces, volumes.
  */
 #include <stdio.h>
 #include <string.h>
@@ -19,8 +18,9 @@
 
 /* ------------------------------------------------------------------ confidential or not */
 
-/* Nobody's secrets go into a machine that anyone on the host can read, because a request forgot to
- * insist. Dev images are made for that; for others the operator has to say so. */
+/* A production image runs only in a TEE: the host can read the memory of an ordinary VM, and a
+ * request that forgot to set tee must not expose secrets. Dev images are exempt; for others the
+ * operator must set cvm.prod_without_tee. */
 int tee_allows(const struct vmm *v, const struct cvm_row *c, struct err *e)
 {
 	if (c->tdx || c->image_dev || vmm_settings(v)->prod_without_tee)
@@ -29,19 +29,19 @@ int tee_allows(const struct vmm *v, const struct cvm_row *c, struct err *e)
 		  "%s is a production image: it runs only in a TEE, and here it would be an "
 		  "ordinary VM",
 		  c->image_name);
-	return err_hint(e, "take a dev image (prefer_dev), a node with TDX, or set "
+	return err_hint(e, "use a dev image (prefer_dev), use a node with TDX, or set "
 			   "cvm.prod_without_tee = yes");
 }
 
-static int no_tdx(const char *why, struct err *e)
+static int tee_refuse_tdx(const char *why, struct err *e)
 {
 	err_field(e, ERR_INCOMPATIBLE, "tee", "tdx", "this node cannot run TDX CVMs: %s", why);
 	return err_hint(e, "teepod --check-host shows what is missing");
 }
 
-/* Known only once the hypervisor has told what it can. The node's setting binds: a request can not
- * have less. */
-static int pick_tee(struct vmm *v, enum tee_setting asked, bool *ret, struct err *e)
+/* The capabilities are known only after the hypervisor connected. A request cannot weaken the
+ * node's setting. */
+static int tee_choose(struct vmm *v, enum tee_setting asked, bool *ret, struct err *e)
 {
 	const struct hv_caps *caps = hv_caps(vmm_hv(v));
 	bool want = vmm_settings(v)->tee == TEE_TDX || asked == TEE_TDX;
@@ -51,7 +51,7 @@ static int pick_tee(struct vmm *v, enum tee_setting asked, bool *ret, struct err
 			e, ERR_INCOMPATIBLE, "tee", "none",
 			"tee is none, and this node runs TDX CVMs only (hypervisor.tee = tdx)");
 	if (asked == TEE_TDX && vmm_settings(v)->tee == TEE_NONE)
-		return no_tdx("it runs in development mode (hypervisor.tee = none)", e);
+		return tee_refuse_tdx("it runs in development mode (hypervisor.tee = none)", e);
 	if (asked == TEE_NONE || vmm_settings(v)->tee == TEE_NONE) {
 		*ret = false;
 		return 0;
@@ -63,7 +63,7 @@ static int pick_tee(struct vmm *v, enum tee_setting asked, bool *ret, struct err
 		return err_hint(e, "try again when /readyz answers 200");
 	}
 	if (want && !caps->tdx)
-		return no_tdx(caps->tdx_reason, e);
+		return tee_refuse_tdx(caps->tdx_reason, e);
 	*ret = caps->tdx;
 	return 0;
 }
@@ -81,7 +81,7 @@ int admit_registers(const struct cvm_request *req, struct cvm_row *c, struct err
 
 int admit_tee(struct vmm *v, const struct cvm_request *req, struct cvm_row *c, struct err *e)
 {
-	int r = pick_tee(v, req->tee, &c->tdx, e);
+	int r = tee_choose(v, req->tee, &c->tdx, e);
 
 	if (!r)
 		r = admit_registers(req, c, e);
@@ -90,7 +90,7 @@ int admit_tee(struct vmm *v, const struct cvm_request *req, struct cvm_row *c, s
 
 /* ------------------------------------------------------------------ interfaces and volumes */
 
-static bool gpus_listed(const char *list, const char *name)
+static bool bridge_is_listed(const char *list, const char *name)
 {
 	size_t n = strlen(name);
 
@@ -106,13 +106,13 @@ static bool gpus_listed(const char *list, const char *name)
 	return false;
 }
 
-static bool bridge_allowed(const struct vmm *v, const char *bridge)
+static bool bridge_is_allowed(const struct vmm *v, const char *bridge)
 {
 	struct network own[DOMAIN_NICS];
 	struct err ignored;
 	unsigned n;
 
-	if (gpus_listed(vmm_settings(v)->bridges, bridge))
+	if (bridge_is_listed(vmm_settings(v)->bridges, bridge))
 		return true;
 	if (networks_parse("cvm.networks", vmm_settings(v)->networks, own, &n, &ignored) < 0)
 		return false;
@@ -122,12 +122,12 @@ static bool bridge_allowed(const struct vmm *v, const char *bridge)
 	return false;
 }
 
-static int check_bridge(const struct vmm *v, unsigned i, const char *bridge, struct err *e)
+static int bridge_check(const struct vmm *v, unsigned i, const char *bridge, struct err *e)
 {
 	char field[48];
 
 	(void)snprintf(field, sizeof(field), "networks[%u].bridge_name", i);
-	if (!bridge_allowed(v, bridge)) {
+	if (!bridge_is_allowed(v, bridge)) {
 		err_field(e, ERR_INVALID, field, bridge, "%s: bridge %s is not offered to CVMs",
 			  field, bridge);
 		return err_hint(e, "offered: %s",
@@ -163,7 +163,7 @@ int admit_networks(struct vmm *v, const struct cvm_request *req, struct cvm_row 
 
 	for (unsigned i = 0; !r && i < n; i++)
 		if (nics[i].mode == NIC_BRIDGE)
-			r = check_bridge(v, i, nics[i].bridge, e);
+			r = bridge_check(v, i, nics[i].bridge, e);
 	if (r)
 		return r;
 	networks_format(nics, n, c->networks);

@@ -15,14 +15,18 @@ struct cvm_request;
 struct cvm_row;
 struct vmm;
 
-/* Registers of a TD into the row, whose tdx is set; refused for an ordinary VM. */
+/* Copy the registers of a TD into the row. ERR_INCOMPATIBLE if c->tdx is false and registers are
+ * given. */
 int admit_registers(const struct cvm_request *req, struct cvm_row *c, struct err *e);
+/* Decide whether the CVM is a TD (c->tdx). ERR_UNAVAILABLE until the hypervisor is connected. */
 int admit_tee(struct vmm *v, const struct cvm_request *req, struct cvm_row *c, struct err *e);
+/* The interfaces into c->networks. ERR_INVALID for a bridge that is not offered. */
 int admit_networks(struct vmm *v, const struct cvm_request *req, struct cvm_row *c, struct err *e);
-/* Ports can be led only to an interface on a user network. */
+/* ERR_INCOMPATIBLE if ports are forwarded and no interface is on a user network. */
 int admit_ports(const struct cvm_row *c, size_t n_ports, struct err *e);
+/* Check the volumes that @manifest names (volumes.h). */
 int admit_volumes(const struct vmm *v, const json_t *manifest, struct err *e);
-/* May @c run as what its row says it is? */
+/* ERR_IMAGE_MISMATCH if the image of @c must run in a TEE and @c is an ordinary VM. */
 int tee_allows(const struct vmm *v, const struct cvm_row *c, struct err *e);
 
 #endif

@@ -33,15 +33,15 @@
 struct need {
 	const char *resource;
 	int64_t amount;
-	bool unlimited; /* its total is not known: counted only */
+	bool unlimited; /* the total is unknown: counted, not limited */
 };
 
 enum { NEEDS = 7 };
 
 enum { HELD_NEEDS = 3 };
 
-/* What a CVM holds while it holds CPU. Hugepages are not memory_mib: they were taken from it when
- * they were set aside. */
+/* Resources of a CVM while its holds_cpu is true. Hugepages are not part of memory_mib: the kernel
+ * subtracted them when they were configured. */
 static void capacity_cpu_needs(const struct vmm *v, const struct cvm_row *c,
 			       struct need out[HELD_NEEDS])
 {
@@ -116,7 +116,8 @@ static void capacity_applied(void *arg, const struct err *e)
 
 	if (!e || vmm_is_closing(v))
 		return;
-	log_error("cannot write the totals of the node to the database, retrying: %s", e->text);
+	log_error("cannot write the capacity of the node to the database, retrying in 1 s: %s",
+		  e->text);
 	loop_after_cancel(&vmm_capacity_state(v)->timer);
 	(void)loop_after(vmm_settings(v)->loop, 1000, capacity_apply_again, v,
 			 &vmm_capacity_state(v)->timer);
@@ -154,7 +155,7 @@ static int capacity_refuse(const struct need *n, const struct capacity_row *row,
 	if (capacity_left(row) > 0)
 		return err_hint(e, "%lld %s would fit now", (long long)capacity_left(row),
 				n->resource);
-	return err_hint(e, "nothing is left: delete a CVM, or use another node");
+	return err_hint(e, "none is free: delete a CVM, or use another node");
 }
 
 static int capacity_check_need(struct vmm *v, const struct need *n, struct err *e)
@@ -180,7 +181,7 @@ int capacity_would_fit(struct vmm *v, const struct cvm_row *c, size_t n_ports, s
 	return r;
 }
 
-/* What @other needs beyond @now, and @n_ports more. */
+/* What @other needs beyond @now, plus @n_ports ports. */
 static void capacity_additional_needs(const struct vmm *v, const struct cvm_row *now,
 				      const struct cvm_row *other, size_t n_ports,
 				      struct need out[NEEDS])
@@ -209,6 +210,7 @@ static int capacity_take_need(struct vmm *v, const struct need *n, struct err *e
 {
 	int r;
 
+	assert(n->amount >= 0);
 	if (n->unlimited)
 		return capacity_add_reserved(vmm_db(v), n->resource, n->amount, e);
 	r = n->amount ? capacity_reserve_amount(vmm_db(v), n->resource, n->amount, e) : 1;
@@ -219,8 +221,8 @@ static int capacity_take_need(struct vmm *v, const struct need *n, struct err *e
 		 : err_set(e, ERR_HOST, "capacity of %s changed while it was read", n->resource);
 }
 
-/* Next fit: a CID is not given again right after it was freed, so that a late packet of the last
- * owner finds nobody. */
+/* Next fit: a CID is not reused right after it was freed, so that a late packet for its last owner
+ * reaches no other CVM. */
 static int capacity_pick_cid(struct vmm *v, uint32_t *ret, struct err *e)
 {
 	for (uint32_t i = 0; i < vmm_settings(v)->cid_count; i++) {
@@ -245,6 +247,7 @@ int capacity_reserve(struct vmm *v, struct cvm_row *c, size_t n_ports, struct er
 	struct need needs[NEEDS];
 	int r = 0;
 
+	assert_loop_thread();
 	capacity_needs(v, c, n_ports, needs);
 	for (size_t i = 0; !r && i < NEEDS; i++)
 		r = capacity_take_need(v, &needs[i], e);
@@ -296,6 +299,7 @@ int capacity_hold_cpu(struct vmm *v, const struct cvm_row *c, bool hold, struct 
 	struct cvm_row after = *c;
 	int r = 0;
 
+	assert(c->id > 0);
 	if (c->holds_cpu == hold)
 		return 0;
 	after.holds_cpu = hold;

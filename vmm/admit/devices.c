@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * devices.c - choosing GPUs.
+ * devices.c - choose the GPUs of a CVM.
  *
- * What stands in the way decides the error, because it decides what the caller can do: an entry
- * that cannot be met whatever others do is ERR-02-006, too few free ones are ERR-02-007 with
- * numbers, and what is free by our books but held by a driver or a program of the host is
- * ERR-02-016. Slots are taken before products, so that "any" never takes what another entry names.
+ * The error depends on the obstacle, because the caller's remedy does. ERR-02-006: the entry can
+ * never be met on this node. ERR-02-007, with numbers: too few GPUs are free. ERR-02-016: a GPU is
+ * not reserved, but a driver or a program of the host uses it. Entries with a slot are chosen
+ * before entries with only a product, so that the latter never take a slot that another entry
+ * names.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,7 +50,7 @@ static bool device_is_busy(const struct device_row *d)
 	return !d->cvm && !device_is_free(d) && !device_is_broken(d);
 }
 
-static bool offered_gpu(const struct device_row *d)
+static bool device_is_offered_gpu(const struct device_row *d)
 {
 	return d->kind == DEVICE_GPU && d->offered;
 }
@@ -57,7 +59,7 @@ void devices_count(const struct device_row *rows, size_t n, struct capacity_row 
 {
 	*ret = (struct capacity_row){ .resource = "gpus" };
 	for (size_t i = 0; i < n; i++) {
-		if (!offered_gpu(&rows[i]) || device_is_broken(&rows[i]) ||
+		if (!device_is_offered_gpu(&rows[i]) || device_is_broken(&rows[i]) ||
 		    device_is_busy(&rows[i]))
 			continue;
 		ret->total++;
@@ -88,7 +90,7 @@ static int device_hint_list(struct err *e)
 		"GET /api/v1/devices lists the GPUs of this node, with what is offered and free");
 }
 
-/* Why an offered GPU cannot be had. */
+/* The error for an offered GPU that is not free. */
 static int device_refuse(const struct choice *c, const struct device_row *d, const char *field,
 			 struct err *e)
 {
@@ -110,7 +112,7 @@ static int device_refuse(const struct choice *c, const struct device_row *d, con
 			 device_kind_word[d->kind], d->address);
 }
 
-static int take_slot(struct choice *c, size_t entry, struct err *e)
+static int gpu_take_slot(struct choice *c, size_t entry, struct err *e)
 {
 	const struct gpu_request *a = &c->req->gpus[entry];
 	char address[PCI_TEXT], field[48];
@@ -122,14 +124,15 @@ static int take_slot(struct choice *c, size_t entry, struct err *e)
 			e, ERR_INVALID, field, a->slot,
 			"%s %.40s is no PCI address; allowed: such as 18:00.0 or 0000:18:00.0",
 			field, a->slot);
-	while (i < c->n && (strcmp(c->rows[i].address, address) != 0 || !offered_gpu(&c->rows[i])))
+	while (i < c->n &&
+	       (strcmp(c->rows[i].address, address) != 0 || !device_is_offered_gpu(&c->rows[i])))
 		i++;
 	if (i == c->n) {
 		err_field(e, ERR_GPU, field, a->slot, "no GPU is offered at %s", address);
 		return device_hint_list(e);
 	}
 	if (c->taken[i])
-		return err_field(e, ERR_GPU, field, a->slot, "%s is asked for twice", address);
+		return err_field(e, ERR_GPU, field, a->slot, "%s is requested twice", address);
 	if (a->product_id && strcasecmp(a->product_id, c->rows[i].product_id) != 0) {
 		gpu_entry_field(entry, "product_id", field);
 		return err_field(e, ERR_GPU, field, a->product_id, "the GPU at %s is %s", address,
@@ -141,50 +144,50 @@ static int take_slot(struct choice *c, size_t entry, struct err *e)
 	return 0;
 }
 
-/* Product @id: how many entries want any of it, and how many there are. */
+/* Product @id: entries that request any GPU of it, and GPUs of it on this node. */
 struct supply {
-	size_t wanted, offered, well, free, busy, broken;
+	size_t wanted, offered, working, free, busy, broken;
 };
 
-static bool wants_any_of(const struct gpu_request *a, const char *id)
+static bool gpu_is_any_of(const struct gpu_request *a, const char *id)
 {
 	return !a->slot && a->product_id && !strcasecmp(a->product_id, id);
 }
 
-static struct supply supply_of(const struct choice *c, const char *id)
+static struct supply gpu_supply(const struct choice *c, const char *id)
 {
 	struct supply s = { 0 };
 
 	for (size_t i = 0; i < c->req->n_gpus; i++)
-		s.wanted += wants_any_of(&c->req->gpus[i], id);
+		s.wanted += gpu_is_any_of(&c->req->gpus[i], id);
 	for (size_t i = 0; i < c->n; i++) {
 		const struct device_row *d = &c->rows[i];
 
-		if (!offered_gpu(d) || strcasecmp(d->product_id, id) != 0)
+		if (!device_is_offered_gpu(d) || strcasecmp(d->product_id, id) != 0)
 			continue;
 		s.offered++;
 		s.broken += device_is_broken(d);
-		s.well += !device_is_broken(d);
+		s.working += !device_is_broken(d);
 		s.free += device_is_free(d) && !c->taken[i];
 		s.busy += device_is_busy(d);
 	}
 	return s;
 }
 
-static int name_busy(const struct choice *c, const char *id, const char *field, struct err *e)
+static int gpu_refuse_busy(const struct choice *c, const char *id, const char *field, struct err *e)
 {
 	for (size_t i = 0; i < c->n; i++)
-		if (offered_gpu(&c->rows[i]) && !strcasecmp(c->rows[i].product_id, id) &&
+		if (device_is_offered_gpu(&c->rows[i]) && !strcasecmp(c->rows[i].product_id, id) &&
 		    device_is_busy(&c->rows[i]))
 			return device_refuse(c, &c->rows[i], field, e);
 	return err_field(e, ERR_GPU_BUSY, field, id, "the GPUs left are in use on the host");
 }
 
-/* Before any of a product is taken: are there enough? */
-static int check_supply(const struct choice *c, size_t entry, struct err *e)
+/* Called before a GPU of a product is chosen: are enough of them free for all entries? */
+static int gpu_check_supply(const struct choice *c, size_t entry, struct err *e)
 {
 	const char *id = c->req->gpus[entry].product_id;
-	struct supply s = supply_of(c, id);
+	struct supply s = gpu_supply(c, id);
 	char field[48];
 
 	gpu_entry_field(entry, "product_id", field);
@@ -195,23 +198,24 @@ static int check_supply(const struct choice *c, size_t entry, struct err *e)
 	if (s.free >= s.wanted)
 		return 0;
 	if (s.free + s.busy >= s.wanted)
-		return name_busy(c, id, field, e);
-	err_capacity(e, "gpus", s.wanted, s.free, s.well);
+		return gpu_refuse_busy(c, id, field, e);
+	err_capacity(e, "gpus", s.wanted, s.free, s.working);
 	(void)snprintf(e->field, sizeof(e->field), "%s", field);
 	(void)snprintf(e->value, sizeof(e->value), "%.20s", id);
 	if (s.broken)
-		return err_hint(e, "%zu more are broken: GET /api/v1/devices says why", s.broken);
+		return err_hint(e, "%zu more are broken: GET /api/v1/devices shows the reason",
+				s.broken);
 	return s.free ? err_hint(e, "%zu would fit now", s.free)
 		      : err_hint(e, "delete a CVM that has one, or use another node");
 }
 
-static int take_product(struct choice *c, size_t entry, struct err *e)
+static int gpu_take_product(struct choice *c, size_t entry, struct err *e)
 {
 	const char *id = c->req->gpus[entry].product_id;
 	char field[48];
 
 	for (size_t i = 0; i < c->n; i++) {
-		if (c->taken[i] || !offered_gpu(&c->rows[i]) ||
+		if (c->taken[i] || !device_is_offered_gpu(&c->rows[i]) ||
 		    strcasecmp(c->rows[i].product_id, id) != 0 || !device_is_free(&c->rows[i]))
 			continue;
 		c->taken[i] = true;
@@ -234,7 +238,7 @@ static int gpu_refuse_empty_entry(size_t entry, struct err *e)
 
 /* ------------------------------------------------------------------ modes */
 
-static int choose_listed(struct choice *c, struct err *e)
+static int gpus_choose_listed(struct choice *c, struct err *e)
 {
 	size_t n = c->req->n_gpus;
 	int r = 0;
@@ -244,13 +248,13 @@ static int choose_listed(struct choice *c, struct err *e)
 			r = gpu_refuse_empty_entry(i, e);
 	for (size_t i = 0; !r && i < n; i++)
 		if (c->req->gpus[i].slot)
-			r = take_slot(c, i, e);
+			r = gpu_take_slot(c, i, e);
 	for (size_t i = 0; !r && i < n; i++)
 		if (!c->req->gpus[i].slot)
-			r = check_supply(c, i, e);
+			r = gpu_check_supply(c, i, e);
 	for (size_t i = 0; !r && i < n; i++)
 		if (!c->req->gpus[i].slot)
-			r = take_product(c, i, e);
+			r = gpu_take_product(c, i, e);
 	return r;
 }
 
@@ -262,10 +266,10 @@ static int gpu_refuse_all(const struct capacity_row *gpus, struct err *e)
 	(void)snprintf(e->field, sizeof(e->field), "gpus.attach_mode");
 	(void)snprintf(e->value, sizeof(e->value), "all");
 	return gpus->total ? err_hint(e, "attach_mode all needs every offered GPU to be free")
-			   : err_hint(e, "this node has no GPU that it offers");
+			   : err_hint(e, "this node offers no GPU");
 }
 
-static int choose_all(struct choice *c, struct err *e)
+static int gpus_choose_all(struct choice *c, struct err *e)
 {
 	struct capacity_row gpus;
 
@@ -276,7 +280,7 @@ static int choose_all(struct choice *c, struct err *e)
 	}
 	if (c->req->n_gpus)
 		return err_field(e, ERR_INCOMPATIBLE, "gpus.gpus", NULL,
-				 "with attach_mode all no GPUs are listed; allowed: none, or "
+				 "gpus must be empty with attach_mode all; allowed: none, or "
 				 "attach_mode listed");
 	devices_count(c->rows, c->n, &gpus);
 	if (gpus.promised)
@@ -291,17 +295,16 @@ static int choose_all(struct choice *c, struct err *e)
 	return gpus.total ? 0 : gpu_refuse_all(&gpus, e);
 }
 
-/* An IOMMU group is the smallest thing that can be isolated: whoever has a part of it can reach the
- * rest. */
-static int check_groups(const struct choice *c, struct err *e)
+/* An IOMMU group is the smallest unit of isolation: a CVM with one device of a group can access the
+ * others. */
+static int gpus_check_groups(const struct choice *c, struct err *e)
 {
 	for (size_t i = 0; i < c->n; i++)
 		for (size_t k = 0; c->taken[i] && k < c->n; k++)
 			if (!c->taken[k] && c->rows[k].iommu_group == c->rows[i].iommu_group)
 				return err_field(e, ERR_GPU, "gpus", c->rows[i].address,
-						 "%s is in IOMMU group %d together with %s: they "
-						 "go to one CVM "
-						 "or to none",
+						 "%s is in IOMMU group %d together with %s: both "
+						 "must be attached to the same CVM",
 						 c->rows[i].address, c->rows[i].iommu_group,
 						 c->rows[k].address);
 	return 0;
@@ -314,8 +317,10 @@ static void devices_collect(const struct choice *c, struct device_row **ret, siz
 
 	for (int kind = 0; kind < DEVICE_KINDS; kind++)
 		for (size_t i = 0; i < c->n; i++)
-			if (c->taken[i] && c->rows[i].kind == (enum device_kind)kind)
+			if (c->taken[i] && c->rows[i].kind == (enum device_kind)kind) {
+				assert(!c->rows[i].cvm);
 				out[n++] = c->rows[i];
+			}
 	*ret = out;
 	*ret_n = n;
 }
@@ -336,12 +341,12 @@ int devices_choose(const struct gpu_settings *g, const struct cvm_request *req, 
 		return 0;
 	}
 	if (!g->enabled) {
-		err_field(e, ERR_GPU, "gpus", NULL, "this node gives no GPUs to CVMs");
-		return err_hint(e, "its operator can: gpu.enabled in teepod.conf");
+		err_field(e, ERR_GPU, "gpus", NULL, "this node does not attach GPUs to CVMs");
+		return err_hint(e, "the operator can set gpu.enabled in teepod.conf");
 	}
-	r = req->gpu_attach == GPU_ALL ? choose_all(&c, e) : choose_listed(&c, e);
+	r = req->gpu_attach == GPU_ALL ? gpus_choose_all(&c, e) : gpus_choose_listed(&c, e);
 	if (!r)
-		r = check_groups(&c, e);
+		r = gpus_check_groups(&c, e);
 	if (!r)
 		devices_collect(&c, ret, ret_n);
 	return r;

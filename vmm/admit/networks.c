@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * networks.c - a CVM's network interfaces as text: "user,bridge:br0", first interface first.
  */
+#include <assert.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,9 +15,8 @@
 
 static const char bridge_prefix[] = "bridge:";
 
-/* What the kernel takes as an interface's name (dev_valid_name), and nothing that would need
- * quoting. */
-static bool bridge_name_ok(const char *s)
+/* An interface name that the kernel accepts (dev_valid_name) and that needs no quoting. */
+static bool bridge_name_is_valid(const char *s)
 {
 	if (!*s || strlen(s) >= BRIDGE_TEXT || !strcmp(s, ".") || !strcmp(s, ".."))
 		return false;
@@ -26,14 +26,14 @@ static bool bridge_name_ok(const char *s)
 	return true;
 }
 
-static int parse_one(const char *field, const char *word, struct network *ret, struct err *e)
+static int network_parse(const char *field, const char *word, struct network *ret, struct err *e)
 {
 	if (!strcmp(word, "user")) {
 		*ret = (struct network){ .mode = NIC_USER };
 		return 0;
 	}
 	if (!strncmp(word, bridge_prefix, sizeof(bridge_prefix) - 1) &&
-	    bridge_name_ok(word + sizeof(bridge_prefix) - 1)) {
+	    bridge_name_is_valid(word + sizeof(bridge_prefix) - 1)) {
 		*ret = (struct network){ .mode = NIC_BRIDGE };
 		(void)snprintf(ret->bridge, sizeof(ret->bridge), "%s",
 			       word + sizeof(bridge_prefix) - 1);
@@ -41,8 +41,7 @@ static int parse_one(const char *field, const char *word, struct network *ret, s
 	}
 	return err_field(e, ERR_INVALID, field, word,
 			 "%s: %.60s is no interface; allowed: user, or bridge:NAME with a name of "
-			 "at most %d "
-			 "letters, digits, '.', '_' and '-'",
+			 "at most %d letters, digits, '.', '_' and '-'",
 			 field, word, BRIDGE_TEXT - 1);
 }
 
@@ -61,7 +60,7 @@ int networks_parse(const char *field, const char *text, struct network out[DOMAI
 					 DOMAIN_NICS, DOMAIN_NICS);
 		word += strspn(word, " ");
 		word[strcspn(word, " ")] = '\0';
-		if (parse_one(field, word, &found[n], e) < 0)
+		if (network_parse(field, word, &found[n], e) < 0)
 			return -(int)e->code;
 		n++;
 	}
@@ -74,7 +73,8 @@ void networks_format(const struct network *v, unsigned n, char out[NETWORKS_TEXT
 {
 	auto_buf struct buf b = { 0 };
 
-	for (unsigned i = 0; i < n && i < DOMAIN_NICS; i++)
+	assert(n <= DOMAIN_NICS);
+	for (unsigned i = 0; i < n; i++)
 		buf_printf(&b, "%s%s%s", i ? "," : "",
 			   v[i].mode == NIC_BRIDGE ? bridge_prefix : "user",
 			   v[i].mode == NIC_BRIDGE ? v[i].bridge : "");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * placement.c - nodes first, then the shares of each.
+ * placement.c - choose NUMA nodes, then divide vCPUs and memory among them. Rules: placement.h.
  */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,7 +42,7 @@ int64_t numa_free_hugepages(const struct numa_row *n)
 
 /* ------------------------------------------------------------------ which nodes */
 
-static int too_many(unsigned n, struct err *e)
+static int placement_refuse_node_count(unsigned n, struct err *e)
 {
 	char given[16];
 
@@ -49,30 +50,30 @@ static int too_many(unsigned n, struct err *e)
 	err_field(e, ERR_INCOMPATIBLE, "gpus", given,
 		  "the GPUs are on more than %d NUMA nodes; allowed: GPUs on 1 to %d nodes",
 		  PLACEMENT_NODES, PLACEMENT_NODES);
-	return err_hint(e, "GET /api/v1/devices tells the numa_node of each GPU");
+	return err_hint(e, "GET /api/v1/devices shows the numa_node of each GPU");
 }
 
-static int lost_node(unsigned id, struct err *e)
+static int placement_refuse_lost_node(unsigned id, struct err *e)
 {
-	err_set(e, ERR_HOST, "NUMA node %u is not there (any more)", id);
-	return err_hint(e,
-			"the CVM's measured topology needs it: look at /sys/devices/system/node");
+	err_set(e, ERR_HOST, "this host has no NUMA node %u", id);
+	return err_hint(e, "the CVM's measured topology needs it: see /sys/devices/system/node");
 }
 
-/* Insert in order; ones that are in already are left out. */
+/* Insert a node in ascending order, unless it is in the list. */
 static int placement_add_node(struct chosen *c, const struct numa_row *nodes, size_t n_nodes,
 			      unsigned id, struct err *e)
 {
 	const struct numa_row *node = placement_find_node(nodes, n_nodes, id);
 	unsigned at = c->n;
 
+	assert(c->n <= PLACEMENT_NODES);
 	if (!node)
-		return lost_node(id, e);
+		return placement_refuse_lost_node(id, e);
 	for (unsigned i = 0; i < c->n; i++)
 		if (c->node[i] == node)
 			return 0;
 	if (c->n == PLACEMENT_NODES)
-		return too_many(c->n + 1, e);
+		return placement_refuse_node_count(c->n + 1, e);
 	for (; at > 0 && c->node[at - 1]->node > id; at--)
 		c->node[at] = c->node[at - 1];
 	c->node[at] = node;
@@ -80,7 +81,8 @@ static int placement_add_node(struct chosen *c, const struct numa_row *nodes, si
 	return 0;
 }
 
-static int nodes_of_gpus(const struct placement_request *a, struct chosen *c, struct err *e)
+static int placement_add_gpu_nodes(const struct placement_request *a, struct chosen *c,
+				   struct err *e)
 {
 	int r = 0;
 
@@ -90,21 +92,22 @@ static int nodes_of_gpus(const struct placement_request *a, struct chosen *c, st
 	return r;
 }
 
-/* Ordinary memory that nobody pinned here has been promised. */
-static int64_t free_ordinary(const struct numa_row *n)
+/* Ordinary memory that is not reserved for pinned CVMs, MiB. */
+static int64_t numa_free_ordinary(const struct numa_row *n)
 {
 	return n->memory_mib - n->hugepages_mib - n->pinned_promised;
 }
 
-static bool fits(const struct placement_request *a, const struct numa_row *n)
+static bool placement_fits(const struct placement_request *a, const struct numa_row *n)
 {
 	if (a->hugepages)
 		return numa_free_hugepages(n) >= (int64_t)round_up(a->memory_mib, GIB_MIB);
-	return free_ordinary(n) >= (int64_t)a->memory_mib;
+	return numa_free_ordinary(n) >= (int64_t)a->memory_mib;
 }
 
-/* Nodes of memory only (CXL) are passed over: vCPUs could not run next to it. */
-static void lowest_that_fits(const struct placement_request *a, struct chosen *c)
+/* Add the lowest node on which the CVM fits, else the lowest node. Nodes without CPUs (CXL memory)
+ * are skipped: vCPUs could not run next to the memory. */
+static void placement_add_lowest(const struct placement_request *a, struct chosen *c)
 {
 	const struct numa_row *lowest = NULL;
 
@@ -115,7 +118,7 @@ static void lowest_that_fits(const struct placement_request *a, struct chosen *c
 			continue;
 		if (!lowest)
 			lowest = n;
-		if (!fits(a, n))
+		if (!placement_fits(a, n))
 			continue;
 		lowest = n;
 		break;
@@ -134,38 +137,40 @@ static int placement_choose_nodes(const struct placement_request *a, struct chos
 	if (!a->n_nodes) {
 		err_field(e, ERR_UNAVAILABLE, a->hugepages ? "hugepages" : "pin_numa", "true",
 			  "the NUMA nodes of this host are not known");
-		return err_hint(e, "try again; the log says what could not be read");
+		return err_hint(e, "try again; the log names the file that could not be read");
 	}
-	r = nodes_of_gpus(a, c, e);
+	r = placement_add_gpu_nodes(a, c, e);
 	if (r || c->n)
 		return r;
-	lowest_that_fits(a, c);
-	return c->n ? 0 : lost_node(0, e);
+	placement_add_lowest(a, c);
+	return c->n ? 0 : placement_refuse_lost_node(0, e);
 }
 
 /* ------------------------------------------------------------------ shares */
 
-static int no_hugepages(struct err *e)
+static int placement_refuse_hugepages(struct err *e)
 {
 	err_field(e, ERR_UNSUPPORTED, "hugepages", "true", "this host has no hugepages");
-	return err_hint(
-		e, "set some aside, e.g. hugepagesz=1G hugepages=N on the kernel's command line");
+	return err_hint(e, "reserve some at boot, e.g. hugepagesz=1G hugepages=N on the kernel's "
+			   "command line");
 }
 
-static int not_divisible(uint64_t memory_mib, unsigned n, uint64_t page_kib, struct err *e)
+static int placement_refuse_uneven(uint64_t memory_mib, unsigned n, uint64_t page_kib,
+				   struct err *e)
 {
 	char given[24];
 
 	(void)snprintf(given, sizeof(given), "%" PRIu64, memory_mib);
 	return err_field(
 		e, ERR_INCOMPATIBLE, "memory", given,
-		"memory %s MiB cannot be shared evenly by %u NUMA nodes in pages of %" PRIu64
+		"memory %s MiB cannot be divided evenly among %u NUMA nodes in pages of %" PRIu64
 		" KiB; allowed: multiples of %" PRIu64 " MiB",
 		given, n, page_kib, page_kib / KIB_OF_MIB * n);
 }
 
-static void share_out(const struct chosen *c, struct placement *p)
+static void placement_divide(const struct chosen *c, struct placement *p)
 {
+	assert(c->n && p->vcpus % c->n == 0 && p->memory_mib % c->n == 0);
 	p->n_cells = c->n;
 	for (unsigned i = 0; i < c->n; i++) {
 		p->cell[i].host_node = c->node[i]->node;
@@ -175,7 +180,7 @@ static void share_out(const struct chosen *c, struct placement *p)
 	}
 }
 
-static int back_by_hugepages(const struct chosen *c, struct placement *p, struct err *e)
+static int placement_use_hugepages(const struct chosen *c, struct placement *p, struct err *e)
 {
 	uint64_t page_kib;
 
@@ -183,17 +188,17 @@ static int back_by_hugepages(const struct chosen *c, struct placement *p, struct
 		return err_set(e, ERR_HOST, "a CVM with hugepages has no NUMA node in its row");
 	page_kib = (uint64_t)c->node[0]->page_kib;
 	if (!page_kib)
-		return no_hugepages(e);
+		return placement_refuse_hugepages(e);
 	p->vcpus = (unsigned)round_up(p->vcpus, c->n);
 	p->memory_mib = round_up(p->memory_mib, (uint64_t)c->n * GIB_MIB);
 	if (p->memory_mib / c->n * KIB_OF_MIB % page_kib)
-		return not_divisible(p->memory_mib, c->n, page_kib, e);
+		return placement_refuse_uneven(p->memory_mib, c->n, page_kib, e);
 	p->page_kib = page_kib;
-	share_out(c, p);
+	placement_divide(c, p);
 	return 0;
 }
 
-static void one_implicit_cell(const struct chosen *c, struct placement *p)
+static void placement_use_ordinary(const struct chosen *c, struct placement *p)
 {
 	p->n_cells = 1;
 	p->cell[0].host_node = c->n ? c->node[0]->node : 0;
@@ -201,9 +206,9 @@ static void one_implicit_cell(const struct chosen *c, struct placement *p)
 	p->cell[0].cpus = p->vcpus;
 }
 
-/* ------------------------------------------------------------------ where it runs */
+/* ------------------------------------------------------------------ CPUs and names of nodes */
 
-static int pin(const struct chosen *c, struct placement *p, struct err *e)
+static int placement_pin(const struct chosen *c, struct placement *p, struct err *e)
 {
 	size_t used = 0;
 
@@ -222,7 +227,7 @@ static int pin(const struct chosen *c, struct placement *p, struct err *e)
 				c->n ? c->node[0]->node : 0);
 }
 
-static void name_nodes(const struct chosen *c, struct placement *p)
+static void placement_list_nodes(const struct chosen *c, struct placement *p)
 {
 	size_t used = 0;
 
@@ -237,13 +242,13 @@ static int placement_assign(const struct chosen *c, bool hugepages, bool pin_num
 	int r = 0;
 
 	if (hugepages)
-		r = back_by_hugepages(c, p, e);
+		r = placement_use_hugepages(c, p, e);
 	else
-		one_implicit_cell(c, p);
+		placement_use_ordinary(c, p);
 	if (!r && pin_numa)
-		r = pin(c, p, e);
+		r = placement_pin(c, p, e);
 	if (!r)
-		name_nodes(c, p);
+		placement_list_nodes(c, p);
 	return r;
 }
 
@@ -282,7 +287,7 @@ int placement_of(const struct cvm_row *row, const struct numa_row *nodes, size_t
 	return r;
 }
 
-/* Pinned ordinary memory comes from all nodes alike; what does not divide is the first one's. */
+/* Pinned ordinary memory comes from all nodes equally; the first node gives the remainder. */
 size_t placement_shares(const struct placement *p, struct cvm_node_row ret[PLACEMENT_NODES])
 {
 	size_t n = 0;

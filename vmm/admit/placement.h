@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * placement.h - on which NUMA nodes of the host a CVM runs, and its share of each.
+ * placement.h - the NUMA nodes of the host on which a CVM runs, and its share of each. Pure.
  *
- * Pure: values in, values out. With hugepages the guest sees the result as its own NUMA topology.
- * The firmware tables that follow from it are measured. So the nodes are chosen once, at admission,
- * and kept in cvms.numa_nodes; vCPUs and memory of the guest follow from them alone.
+ * With hugepages the guest sees the result as its own NUMA topology, and the firmware tables that
+ * describe it are measured. So the nodes are chosen once, at admission, and kept in
+ * cvms.numa_nodes; vCPUs and memory of the guest follow from them alone.
  *
- * Rules (those of dstack-vmm, made deterministic, and never giving less than was requested):
+ * Rules (those of dstack-vmm, made deterministic; a CVM never gets less than it requested):
  *
  * - nodes: with hugepages or pin_numa, the nodes of the CVM's GPUs (not of NVSwitches), ascending,
  *   at most PLACEMENT_NODES. Without GPUs, the lowest node with CPUs on which the CVM fits, else
@@ -32,26 +32,25 @@ struct device_row;
 
 enum {
 	PLACEMENT_NODES = 4,
-	/* Two sockets that number their CPUs alternately list each one by itself: 512 of them take
-	   1,938 bytes. */
+	/* If two sockets number their CPUs alternately, the list names each CPU: 512 CPUs take
+	 * 1,938 bytes. */
 	PLACEMENT_CPUSET = 2048,
 };
 
 struct placement {
 	unsigned vcpus; /* given */
 	uint64_t memory_mib;
-	/* Without hugepages one implicit cell: no NUMA topology for the guest, memory from anywhere
-	 * (page_kib 0). With hugepages one for each node: guest cell i on host_node, ascending. */
+	/* Without hugepages (page_kib 0) one implicit cell: the guest has no NUMA topology, its
+	 * memory may be on any node. With hugepages one cell per node, ascending by host_node. */
 	unsigned n_cells;
 	struct {
 		unsigned host_node;
 		uint64_t memory_mib;
 		unsigned first_cpu, cpus; /* vCPUs of the guest */
 	} cell[PLACEMENT_NODES];
-	char cpuset[PLACEMENT_CPUSET]; /* host CPUs of the pinned, in the kernel's form; "" = not
-					  pinned */
-	uint64_t page_kib;             /* size of the pages that back it; 0 = ordinary ones */
-	char numa_nodes[NODES_TEXT];   /* "0,1": for cvms.numa_nodes; "" = bound to none */
+	char cpuset[PLACEMENT_CPUSET]; /* host CPUs, in the kernel's list form; "" = not pinned */
+	uint64_t page_kib;             /* size of its hugepages; 0 = ordinary memory */
+	char numa_nodes[NODES_TEXT];   /* "0,1", for cvms.numa_nodes; "" = not bound to a node */
 };
 
 struct placement_request {
@@ -60,25 +59,26 @@ struct placement_request {
 	bool hugepages, pin_numa;
 	const struct numa_row *nodes; /* of the host */
 	size_t n_nodes;
-	const struct device_row *devices; /* given to it; others than GPUs do not count */
+	const struct device_row *devices; /* attached devices; only GPUs count */
 	size_t n_devices;
 };
 
-/* Choose. ERR_UNAVAILABLE while the host's nodes are not known, ERR_UNSUPPORTED without hugepages
- * of any size, ERR_INCOMPATIBLE when the nodes are too many or cannot share evenly; each names its
- * field. Whether the memory is free is not asked here. */
+/* Choose a placement. Does not check that the memory is free. ERR_UNAVAILABLE: the host's nodes are
+ * not known yet. ERR_UNSUPPORTED: the host has no hugepages. ERR_INCOMPATIBLE: too many nodes, or
+ * the memory cannot be divided evenly among them. Each error names its field. */
 int placement_choose(const struct placement_request *a, struct placement *ret, struct err *e);
 
-/* The placement of a CVM whose nodes were chosen before (its row's numa_nodes, vcpus and memory as
- * asked). ERR_HOST when the host has lost one of them. */
+/* The placement of a CVM whose nodes were chosen before, from its row (numa_nodes, requested vCPUs
+ * and memory). ERR_HOST if the host no longer has one of the nodes. */
 int placement_of(const struct cvm_row *c, const struct numa_row *nodes, size_t n_nodes,
 		 struct placement *ret, struct err *e);
 
-/* What it takes of each node: hugepages, or ordinary memory of the pinned. Returns how many rows.
+/* The share of each node: hugepages, or ordinary memory of a pinned CVM. Returns the number of
+ * rows.
  */
 size_t placement_shares(const struct placement *p, struct cvm_node_row ret[PLACEMENT_NODES]);
 
-/* Hugepages of a node that can still be promised, MiB. */
+/* Hugepages of a node that can still be reserved, MiB. */
 int64_t numa_free_hugepages(const struct numa_row *n);
 
 #endif

@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
- * port_probe.c - which host ports other processes of the host listen on, found out beside the loop.
+ * port_probe.c - find out, in a job, which host ports other processes use.
  *
- * Whether a port is free is tried with bind(), as QEMU will (SO_REUSEADDR for TCP). That is a job.
- * A request whose ports were not probed is refused (port_probe_missing()), and applied again when
- * the job has ended:
+ * A job tries bind() on each port, as QEMU will (SO_REUSEADDR for TCP). A request whose ports were
+ * not probed is refused with the error of port_probe_missing(), and applied again after the job:
  *
- *	admission --> port_probe_want() ... refused --> admission_retry() --> job --> waiters,
- * port_probe_known()
+ *	admission: port_probe_want(), refused -> admission_retry() -> job -> waiters:
+ *	admission again, port_probe_known()
  *
- * What a job found out is known only while it calls those who waited for it, which apply their
- * requests from there: nothing is admitted on what was true some time ago. Probes do not overlap;
- * the requests that come meanwhile share the next ones, WAITERS_PER_RUN each, so that a turn of the
- * loop applies no more than that. A request that wants many ports counts as several of them, and is
- * served alone when every port is tried for it: 64 replicas with 64 ports take some 50 ms.
- * Exclusivity among CVMs is none of this: rows see to that, inside the transaction.
+ * The result of a probe is valid only while the waiters of that probe are called, and they apply
+ * their requests at once: no request is admitted on an old result. Probes do not overlap. Requests
+ * that arrive during a probe share the next ones, WAITERS_PER_RUN in each, which limits the work in
+ * one iteration of the loop. A request with many ports has the weight of several requests, and one
+ * that needs every port tried is served alone: 64 replicas with 64 ports take about 50 ms.
  *
- * A first probe tries the ports a request names, and a few for each one to be picked. If all of
- * them are taken, the second probe tries every port there is, and its answer is final.
+ * The first probe of a request tries the ports that it names, and a few for each port that is to be
+ * chosen. If all of these are taken, a second probe tries every allowed port; its result is final.
+ * That two CVMs do not get the same port is ensured by ports.c, inside the transaction.
  */
 #include <arpa/inet.h>
 #include <assert.h>
@@ -52,18 +51,19 @@ struct port_probe {
 struct probing {
 	struct port_probe wanted[PROBES_WANTED];
 	size_t n_wanted;
-	size_t n_weighed;               /* those of the waiters that are in the list */
-	uint64_t wanted_ports[2][1024]; /* tcp, udp: a bit per port that may be in @wanted */
-	bool heavy;                     /* the request being refused wants more than others */
+	size_t n_weighed; /* ports in @wanted whose waiter was added */
+	uint64_t wanted_ports[2]
+			     [1024]; /* tcp, udp: one bit per port; set if it may be in @wanted */
+	bool heavy;                  /* the request that is being refused needs every port tried */
 	bool want_all, running;
 	struct host_waiter *waiting;
-	const struct port_probes *known; /* only while the waiters of that probe are called */
+	const struct port_probes *known; /* set only while the waiters of that probe are called */
 };
 
 struct port_probes {
 	struct vmm *v;
 	const char *const *addresses;
-	struct port_probe *list; /* sorted when it is known */
+	struct port_probe *list; /* sorted by the job */
 	size_t n;
 	bool all, dropped;
 	struct host_waiter *waiters;
@@ -71,8 +71,8 @@ struct port_probes {
 
 /* ------------------------------------------------------------------ the job */
 
-/* Is the port free on the host right now? 0, or -errno of bind(). */
-static int try_bind(bool udp, const char *address, uint16_t port)
+/* Try bind(). 0 if the port is free on the host now, or -errno. */
+static int port_probe_bind(bool udp, const char *address, uint16_t port)
 {
 	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(port) };
 	auto_close int fd = -1;
@@ -104,8 +104,8 @@ static void port_probe_work(void *arg)
 	struct port_probes *p = arg;
 
 	for (size_t i = 0; i < p->n; i++)
-		p->list[i].result =
-			try_bind(p->list[i].udp, p->addresses[p->list[i].address], p->list[i].port);
+		p->list[i].result = port_probe_bind(
+			p->list[i].udp, p->addresses[p->list[i].address], p->list[i].port);
 	qsort(p->list, p->n, sizeof(*p->list), port_probe_compare);
 }
 
@@ -125,7 +125,7 @@ static bool port_probe_of_row(const struct vmm *v, const struct port_row *row,
 	return false;
 }
 
-/* A bit for each port and protocol, whatever the address. */
+/* The bit of a port and protocol, for all addresses. */
 static uint64_t *wanted_bits(struct vmm *v, bool udp, uint16_t port, uint64_t *ret_bit)
 {
 	*ret_bit = UINT64_C(1) << (port % 64);
@@ -150,6 +150,7 @@ bool port_probe_want(struct vmm *v, const struct port_row *row)
 		if (!port_probe_compare(&vmm_probing(v)->wanted[i], &p))
 			return false;
 	*word |= bit;
+	assert(vmm_probing(v)->n_wanted <= PROBES_WANTED);
 	if (vmm_probing(v)->n_wanted == PROBES_WANTED)
 		port_probe_want_all(v);
 	else
@@ -188,7 +189,7 @@ static void port_probe_list_all(struct vmm *v, struct port_probes *p)
 	}
 }
 
-/* ------------------------------------------------------------------ one probe after the other */
+/* ------------------------------------------------------------------ running probes */
 
 static void port_probe_begin(struct vmm *v);
 
@@ -220,6 +221,7 @@ static void port_probe_begin(struct vmm *v)
 						.done = port_probe_done };
 	struct port_probes *p = xcalloc(1, sizeof(*p));
 
+	assert(!vmm_probing(v)->running && vmm_probing(v)->waiting);
 	*p = (struct port_probes){ .v = v,
 				   .addresses = vmm_settings(v)->port_addresses,
 				   .list = xcalloc(PROBES_WANTED, sizeof(*p->list)),
@@ -229,7 +231,8 @@ static void port_probe_begin(struct vmm *v)
 	memcpy(p->list, vmm_probing(v)->wanted, p->n * sizeof(*p->list));
 	if (p->all)
 		port_probe_list_all(v, p);
-	/* Those who wait for the next probe may share a port with those this one serves. */
+	/* Requests that wait for the next probe may share ports with the ones that this one serves.
+	 */
 	if (!vmm_probing(v)->waiting) {
 		memset(vmm_probing(v)->wanted_ports, 0, sizeof(vmm_probing(v)->wanted_ports));
 		vmm_probing(v)->n_wanted = vmm_probing(v)->n_weighed = 0;
@@ -276,7 +279,7 @@ bool port_probe_has_waiters(const struct vmm *v)
 	return vmm_probing(v)->waiting != NULL;
 }
 
-/* ------------------------------------------------------------------ what is known */
+/* ------------------------------------------------------------------ results */
 
 enum port_probe_state port_probe_known(const struct vmm *v, const struct port_row *row, int *ret)
 {
@@ -294,11 +297,11 @@ enum port_probe_state port_probe_known(const struct vmm *v, const struct port_ro
 	return found->result ? PORT_TAKEN : PORT_FREE;
 }
 
-/* A dropped probe was the last one for this request: it would be dropped again. */
+/* After a dropped probe the request fails: another probe would be dropped as well. */
 int port_probe_missing(const struct vmm *v, struct err *e)
 {
 	if (vmm_probing(v)->known && vmm_probing(v)->known->dropped)
-		return err_set(e, ERR_UNAVAILABLE, "the node is too busy to try host ports");
+		return err_set(e, ERR_UNAVAILABLE, "the node is too busy to probe host ports");
 	return inventory_is_stale("ports", e);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * port_probe.h - which host ports other processes hold.
+ * port_probe.h - find out which host ports other processes use (port_probe.c). Loop thread only.
  */
 #ifndef TEEPOD_VMM_ADMIT_PORT_PROBE_H
 #define TEEPOD_VMM_ADMIT_PORT_PROBE_H
@@ -18,32 +18,35 @@ struct vmm;
 struct probing *probing_new(void);
 void probing_free(struct probing *p);
 
-enum { PROBES_WANTED = 1024, PICK_PROBES = 8 }; /* in all; for one port to be picked */
+/* Ports in one probe; ports tried for one request entry with host_port 0. */
+enum { PROBES_WANTED = 1024, PICK_PROBES = 8 };
 
 enum port_probe_state {
 	PORT_UNPROBED,
 	PORT_FREE,
-	PORT_TAKEN, /* by another process of the host, or it could not be tried */
+	PORT_TAKEN, /* another process of the host uses it, or bind() failed for another reason */
 };
 
-/* *ret, if taken: -errno of bind(). */
+/* The result of the probe whose waiters are being called. *ret, if PORT_TAKEN: -errno of bind(). */
 enum port_probe_state port_probe_known(const struct vmm *v, const struct port_row *row, int *ret);
-/* The next probe tries this port too. False if it would anyway. */
+/* Add a port to the next probe. False if it is in it already, or its address is not allowed. */
 bool port_probe_want(struct vmm *v, const struct port_row *row);
-/* False: surely nobody wants it yet. */
+/* False: the port is certainly not in the next probe. */
 bool port_probe_may_be_wanted(struct vmm *v, const struct port_row *row);
-/* The next probe tries every port of the ranges. */
+/* Let the next probe try every allowed port. */
 void port_probe_want_all(struct vmm *v);
-/* The error of a request whose ports have to be probed first; and is @e that? */
+/* Fill in the error of a request whose ports must be probed first; test whether @e is that error.
+ */
 int port_probe_missing(const struct vmm *v, struct err *e);
 bool port_probe_is_missing(const struct err *e);
-/* Read from the host what the refusal @why says is not known: devices and NUMA nodes (unless
- * @inspected), or which ports other processes hold. True: @done will be called, and must apply the
- * request again before it returns. False: the refusal is final. */
+/* If @why refused a request because the state of the host is not known, read that state: devices
+ * and NUMA nodes (unless @inspected), or the ports that other processes use. Returns true if @done
+ * will be called; it must apply the request again before it returns. False: the refusal is final.
+ */
 bool admission_retry(struct vmm *v, const struct err *why, bool inspected, void (*done)(void *arg),
 		     void *arg);
 
-/* For tests: ports that the next probe tries; does a request wait for it? */
+/* For tests: the number of ports in the next probe; does a request wait for it? */
 size_t port_probe_wanted_count(const struct vmm *v);
 bool port_probe_has_waiters(const struct vmm *v);
 

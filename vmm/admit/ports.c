@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * ports.c - host ports: which may be used, which are free, which one to pick.
+ * ports.c - host ports of port forwards: rules, conflicts, and the choice of a free port.
  *
- * A mapping is exclusive per (protocol, address, port), a wildcard address collides with every
- * address. A port that another process of the host has is refused too: port_probe.c tries it.
+ * A host port is forwarded to one CVM only, per protocol, address and port; 0.0.0.0 conflicts with
+ * every address. A port that another process of the host uses is refused as well: port_probe.c.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/loop.h"
 #include "db/ports.h"
 #include "db/text.h"
 #include "vmm/admit/port_probe.h"
@@ -17,17 +19,17 @@
 #include "vmm/node/node.h"
 #include "vmm/node/settings.h"
 
-static bool covers(const struct port_range *r, bool udp)
+static bool port_range_covers(const struct port_range *r, bool udp)
 {
 	return udp ? r->udp : r->tcp;
 }
 
-static int64_t count_ports(const struct vmm *v, bool udp)
+static int64_t ports_count(const struct vmm *v, bool udp)
 {
 	int64_t n = 0;
 
 	for (size_t i = 0; i < vmm_settings(v)->n_port_ranges; i++)
-		if (covers(&vmm_settings(v)->port_ranges[i], udp))
+		if (port_range_covers(&vmm_settings(v)->port_ranges[i], udp))
 			n += vmm_settings(v)->port_ranges[i].to -
 			     vmm_settings(v)->port_ranges[i].from + 1;
 	return n;
@@ -40,22 +42,22 @@ int64_t ports_allowed(const struct vmm *v)
 
 	for (; vmm_settings(v)->port_addresses[addresses]; addresses++)
 		any = any || !strcmp(vmm_settings(v)->port_addresses[addresses], "0.0.0.0");
-	/* Who has a port of all addresses has those of the others. */
+	/* A port of 0.0.0.0 includes that port of all other addresses. */
 	if (any && addresses > 1)
 		addresses--;
 	return vmm_settings(v)->ports_enabled
-		       ? (count_ports(v, false) + count_ports(v, true)) * addresses
+		       ? (ports_count(v, false) + ports_count(v, true)) * addresses
 		       : 0;
 }
 
-/* *ret_last: the last one of its range. */
-static uint16_t nth_port(const struct vmm *v, bool udp, int64_t n, uint16_t *ret_last)
+/* The @n-th allowed port. *ret_last: the last port of its range. */
+static uint16_t port_nth(const struct vmm *v, bool udp, int64_t n, uint16_t *ret_last)
 {
 	for (size_t i = 0; i < vmm_settings(v)->n_port_ranges; i++) {
 		const struct port_range *r = &vmm_settings(v)->port_ranges[i];
 		int64_t size = r->to - r->from + 1;
 
-		if (!covers(r, udp))
+		if (!port_range_covers(r, udp))
 			continue;
 		*ret_last = (uint16_t)r->to;
 		if (n < size)
@@ -65,12 +67,12 @@ static uint16_t nth_port(const struct vmm *v, bool udp, int64_t n, uint16_t *ret
 	return 0;
 }
 
-static bool in_ranges(const struct vmm *v, bool udp, uint16_t port)
+static bool port_is_allowed(const struct vmm *v, bool udp, uint16_t port)
 {
 	for (size_t i = 0; i < vmm_settings(v)->n_port_ranges; i++) {
 		const struct port_range *r = &vmm_settings(v)->port_ranges[i];
 
-		if (covers(r, udp) && port >= r->from && port <= r->to)
+		if (port_range_covers(r, udp) && port >= r->from && port <= r->to)
 			return true;
 	}
 	return false;
@@ -82,13 +84,13 @@ static const char *port_field(size_t i, const char *key, char out[48])
 	return out;
 }
 
-static void describe_ranges(const struct vmm *v, bool udp, char *out, size_t size)
+static void ports_list_ranges(const struct vmm *v, bool udp, char *out, size_t size)
 {
 	size_t n = 0;
 
 	out[0] = 0;
 	for (size_t i = 0; i < vmm_settings(v)->n_port_ranges && n < size; i++)
-		if (covers(&vmm_settings(v)->port_ranges[i], udp))
+		if (port_range_covers(&vmm_settings(v)->port_ranges[i], udp))
 			n += (size_t)snprintf(out + n, size - n, "%s%u-%u", n ? ", " : "",
 					      vmm_settings(v)->port_ranges[i].from,
 					      vmm_settings(v)->port_ranges[i].to);
@@ -121,14 +123,14 @@ static bool port_taken_before(const struct port_row *rows, size_t n, const struc
 	return false;
 }
 
-/* No port of it can be had, and that is no matter of capacity. */
-static int port_address_missing(size_t i, const struct port_row *p, struct err *e)
+/* The host does not have the address, so no port of it can be forwarded. */
+static int port_refuse_address(size_t i, const struct port_row *p, struct err *e)
 {
 	char name[48];
 
 	err_field(e, ERR_INCOMPATIBLE, port_field(i, "host_address", name), p->host_address,
 		  "this host has no address %s: no port can be forwarded from it", p->host_address);
-	return err_hint(e, "give the host that address, or name another one of ports.addresses");
+	return err_hint(e, "add the address to the host, or use another one of ports.addresses");
 }
 
 enum { UNPROBED = 1 }; /* a result, beside 0 and errors */
@@ -142,15 +144,15 @@ static int port_check_fixed(struct vmm *v, const struct ports_for *w, size_t i,
 
 	(void)port_field(i, "host_port", name);
 	(void)snprintf(value, sizeof(value), "%u", p->host_port);
-	describe_ranges(v, p->udp, ranges, sizeof(ranges));
-	if (!in_ranges(v, p->udp, p->host_port))
+	ports_list_ranges(v, p->udp, ranges, sizeof(ranges));
+	if (!port_is_allowed(v, p->udp, p->host_port))
 		return err_field(e, ERR_INVALID, name, value,
 				 "%s host port %s is not allowed; allowed: %s, or 0 for a free one",
 				 proto, value, ranges);
 	if (port_taken_before(earlier, i, p))
 		return err_field(e, ERR_INVALID, name, value,
-				 "%s host port %s:%s is asked for twice in this request", proto,
-				 p->host_address, value);
+				 "%s host port %s:%s is requested twice", proto, p->host_address,
+				 value);
 	r = ports_holder(vmm_db(v), w->workspace, w->cvm, p->udp, p->host_address, p->host_port,
 			 who, e);
 	if (r < 0)
@@ -160,7 +162,7 @@ static int port_check_fixed(struct vmm *v, const struct ports_for *w, size_t i,
 		(void)snprintf(e->text, sizeof(e->text), "%s host port %s:%s is mapped to %s%s",
 			       proto, p->host_address, value, *who ? "CVM " : "another CVM", who);
 	} else {
-		/* What its own QEMU listens on is let go for it. */
+		/* The CVM's own QEMU listens on it, and releases it first. */
 		if (port_taken_before(w->own, w->n_own, p))
 			return 0;
 		switch (port_probe_known(v, p, &r)) {
@@ -171,7 +173,7 @@ static int port_check_fixed(struct vmm *v, const struct ports_for *w, size_t i,
 			return 0;
 		case PORT_TAKEN:
 			if (r == -EADDRNOTAVAIL)
-				return port_address_missing(i, p, e);
+				return port_refuse_address(i, p, e);
 			break;
 		}
 		err_capacity(e, "host_ports", 1, 0, (uint64_t)ports_allowed(v));
@@ -184,8 +186,8 @@ static int port_check_fixed(struct vmm *v, const struct ports_for *w, size_t i,
 	return err_hint(e, "use host_port 0 to get a free one of %s", ranges);
 }
 
-/* The next probe tries some of the @n ports from the @at-th on that no other request wants
- * tried; all of them if this request was applied after a probe already. */
+/* Add some of the @n ports, from the @at-th on, to the next probe, skipping ports that other
+ * requests added. If a probe was made for this request before, add all ports. */
 static void port_probe_some(struct vmm *v, const struct ports_for *w, const struct port_row *p,
 			    int64_t at, int64_t n)
 {
@@ -196,7 +198,7 @@ static void port_probe_some(struct vmm *v, const struct ports_for *w, const stru
 	if (w->probed)
 		port_probe_want_all(v);
 	for (int64_t k = 0; k < n && found < PICK_PROBES && !w->probed; k++) {
-		next.host_port = nth_port(v, p->udp, (at + k) % n, &last);
+		next.host_port = port_nth(v, p->udp, (at + k) % n, &last);
 		if (!port_probe_may_be_wanted(v, &next))
 			found += port_probe_want(v, &next);
 	}
@@ -205,19 +207,20 @@ static void port_probe_some(struct vmm *v, const struct ports_for *w, const stru
 static int port_pick(struct vmm *v, const struct ports_for *w, size_t i,
 		     const struct port_row *earlier, struct port_row *p, struct err *e)
 {
-	int64_t n = count_ports(v, p->udp);
+	int64_t n = ports_count(v, p->udp);
 	char name[48];
 
+	assert(!p->host_port);
 	for (int64_t k = 0; k < n; k++) {
 		int64_t at = (vmm_capacity_state(v)->port_hint[p->udp] + k) % n;
 		enum port_probe_state state;
-		uint16_t last = 0, first = nth_port(v, p->udp, at, &last);
+		uint16_t last = 0, first = port_nth(v, p->udp, at, &last);
 		int r = ports_first_free(vmm_db(v), w->cvm, p->udp, p->host_address, first, last,
 					 &p->host_port, e);
 
 		if (r < 0)
 			return r;
-		k += (r ? p->host_port : last) - first; /* those in between are taken */
+		k += (r ? p->host_port : last) - first; /* the ports in between are taken */
 		at += r ? p->host_port - first : 0;
 		if (!r || port_taken_before(earlier, i, p))
 			continue;
@@ -227,7 +230,7 @@ static int port_pick(struct vmm *v, const struct ports_for *w, size_t i,
 			return UNPROBED;
 		}
 		if (state == PORT_TAKEN && r == -EADDRNOTAVAIL)
-			return port_address_missing(i, p, e);
+			return port_refuse_address(i, p, e);
 		if (state == PORT_TAKEN)
 			continue;
 		vmm_capacity_state(v)->port_hint[p->udp] = (uint32_t)((at + 1) % n);
@@ -252,7 +255,7 @@ bool ports_have(const struct port_row *rows, size_t n, const struct port_row *p)
 	return false;
 }
 
-/* "Any free port" to where one of its own leads already is that one. */
+/* If the CVM has a forward to the requested guest port, "any free port" keeps its host port. */
 static bool port_keep_own(const struct ports_for *w, const struct port_row *earlier, size_t i,
 			  struct port_row *p)
 {
@@ -299,6 +302,8 @@ int ports_resolve(struct vmm *v, const struct ports_for *w, const struct port_re
 	char given[24];
 	int r = 0;
 
+	assert_loop_thread();
+	assert(w->cvm || !w->n_own);
 	(void)snprintf(given, sizeof(given), "%zu", n);
 	if (n > CVM_PORTS_MAX)
 		return err_field(e, ERR_INVALID, "ports", given,
@@ -306,8 +311,7 @@ int ports_resolve(struct vmm *v, const struct ports_for *w, const struct port_re
 	if (n && !vmm_settings(v)->ports_enabled)
 		return err_field(e, ERR_INVALID, "ports", NULL,
 				 "port mappings are turned off on this node (ports.enabled)");
-	/* All that have to be probed are found in one go; what is wrong is said of the first
-	 * that is. */
+	/* Collect all ports that need a probe in one pass. The first invalid entry is reported. */
 	for (size_t i = 0; r >= 0 && i < n; i++) {
 		r = port_resolve(v, w, &asks[i], i, out, e);
 		unprobed = unprobed || r == UNPROBED;

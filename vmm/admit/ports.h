@@ -16,7 +16,9 @@ struct vmm;
 
 enum { CVM_PORTS_MAX = 64 };
 
-/* For whom: a new CVM of the workspace, or one that is there and has ports of its own. */
+/* The CVM that requests ports: a new one of @workspace (@cvm 0), or an existing one with the
+ * forwards
+ * @own. */
 struct ports_for {
 	int64_t workspace, cvm;
 	const struct port_row *own;
@@ -24,12 +26,14 @@ struct ports_for {
 	bool probed; /* ports were probed for this request once, and too few of them were free */
 };
 
-/* Check rules and exclusivity, pick for host_port 0. Fills @out[CVM_PORTS_MAX]. Until a
- * probe has tried the ports it fails with the error of port_probe_missing(): see
- * admission_retry(). */
+/* Check the rules and that each host port is free; choose a port where host_port is 0. Fills
+ * @out[CVM_PORTS_MAX]. While a port was not probed, it fails with the error of
+ * port_probe_missing(): see admission_retry(). */
 int ports_resolve(struct vmm *v, const struct ports_for *w, const struct port_request *asks,
 		  size_t n, struct port_row *out, struct err *e);
+/* True if @rows[n] contains the forward *p. */
 bool ports_have(const struct port_row *rows, size_t n, const struct port_row *p);
-int64_t ports_allowed(const struct vmm *v); /* how many forwards there can be at a time */
+/* The number of host ports that can be forwarded at the same time. */
+int64_t ports_allowed(const struct vmm *v);
 
 #endif

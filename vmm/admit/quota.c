@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * quota.c - a workspace's share of the node.
  *
- * Shares are limits, not reservations: they may add up to more than the node has, and capacity.c
- * still has the last word. A quota is asked first, because a refusal by it tells a tenant about
- * itself and nothing about others.
+ * Shares are limits, not reservations: together they may exceed what the node has, so capacity.c is
+ * checked as well. Quotas are checked first, because their refusal reveals to a tenant only its own
+ * usage and nothing about others.
  */
 #include "vmm/admit/quota.h"
+
+#include <assert.h>
 
 #include "base/array.h"
 #include "vmm/account/billing.h"
@@ -29,6 +31,7 @@ void quota_needs(const struct cvm_row *c, int64_t ret[QUOTAS])
 
 static int64_t quota_left(const struct workspace_row *w, int q)
 {
+	assert(q >= 0 && q < QUOTAS && w->max[q] >= 0);
 	return w->max[q] > w->held[q] ? w->max[q] - w->held[q] : 0;
 }
 
@@ -45,13 +48,13 @@ static int quota_refuse(const struct workspace_row *w, int q, int64_t more, int6
 	}
 	if (after > max) {
 		err_share(e, ERR_QUOTA_SIZE, what, after, max, max,
-			  "%s: %lld asked, the whole share of workspace %s is %lld", what,
+			  "%s: %lld requested, the whole share of workspace %s is %lld", what,
 			  (long long)after, w->slug, max);
-		return err_hint(e, "ask for at most %lld %s, or ask an admin for a larger share",
+		return err_hint(e, "request at most %lld %s, or ask an admin for a larger share",
 				max, what);
 	}
 	err_share(e, ERR_QUOTA, what, more, quota_left(w, q), max,
-		  "%s: %lld more asked, workspace %s has %lld left of its share of %lld", what,
+		  "%s: %lld more requested, workspace %s has %lld left of its share of %lld", what,
 		  (long long)more, w->slug, (long long)quota_left(w, q), max);
 	return err_hint(e, "%lld %s would fit now", (long long)quota_left(w, q), what);
 }
@@ -59,7 +62,7 @@ static int quota_refuse(const struct workspace_row *w, int q, int64_t more, int6
 int quota_allows(const struct workspace_row *w, const int64_t more[QUOTAS],
 		 const int64_t after[QUOTAS], struct err *e)
 {
-	/* The number of CVMs first: nothing about the request could be changed to fit it. */
+	/* The number of CVMs first: no change of the request could meet it. */
 	static const int order[QUOTAS] = { QUOTA_CVMS, QUOTA_VCPUS, QUOTA_MEMORY,
 					   QUOTA_DISK, QUOTA_GPUS,  QUOTA_PORTS };
 

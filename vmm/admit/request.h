@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * request.h - what a client may ask of a CVM.
+ * request.h - create, update and policy requests for a CVM, as plain values.
  */
 #ifndef TEEPOD_VMM_ADMIT_REQUEST_H
 #define TEEPOD_VMM_ADMIT_REQUEST_H
@@ -16,8 +16,8 @@
 
 struct port_request {
 	bool udp;
-	const char *host_address; /* NULL = default */
-	uint16_t host_port;       /* 0 = pick a free one */
+	const char *host_address; /* NULL = the node's default */
+	uint16_t host_port;       /* 0 = choose a free one */
 	uint16_t vm_port;
 };
 
@@ -25,37 +25,37 @@ enum { TDX_MR_HEX = 2 * TDX_MR_LEN + 1 };
 
 /* Registers of a TD that its owner sets. */
 struct tdx_request {
-	bool given; /* any of it: then the CVM has to be a TD */
+	bool given; /* any of them is set: the CVM must be a TD */
 	uint64_t policy;
 	char mr_owner[TDX_MR_HEX], mr_owner_config[TDX_MR_HEX]; /* "" = zeros */
 };
 
 enum gpu_attach { GPU_NONE, GPU_LISTED, GPU_ALL, GPU_ATTACHES };
 
-enum { GPUS_MAX = 64 }; /* listed by one request */
+enum { GPUS_MAX = 64 }; /* entries in one request */
 
-/* One of the two at least. */
+/* At least one of the two is set. */
 struct gpu_request {
-	const char *slot;       /* "18:00.0" or "0000:18:00.0": this one; NULL = any free one */
-	const char *product_id; /* "10de:2335"; NULL = whatever is in the slot */
+	const char *slot;       /* PCI address, "18:00.0" or "0000:18:00.0"; NULL = any free GPU */
+	const char *product_id; /* "10de:2335"; NULL = any product in the slot */
 };
 
-/* What the node may do with a CVM by itself. */
-enum { START_ORDER_MAX = 1000000 }; /* and its negative */
+enum { START_ORDER_MAX = 1000000 }; /* start_order: -START_ORDER_MAX to START_ORDER_MAX */
 
+/* What the node may do with a CVM by itself. A field without its has_ flag is unchanged; defaults
+ * of a new CVM: on-crash, true, 0. */
 struct policy_request {
-	bool has_restart, has_auto_start,
-		has_order; /* what is not said stays: on-crash, yes, 0 for a new CVM */
+	bool has_restart, has_auto_start, has_order;
 	enum restart_policy restart;
 	bool auto_start;
 	int64_t start_order;
 };
 
-/* Absent numbers are 0, absent texts NULL: matched from instance type, image preference and
- * defaults. */
+/* Absent numbers are 0, absent texts NULL: admit.c fills them from the instance type, the image
+ * preference and the defaults. */
 struct cvm_request {
 	const char *name;
-	const char *image; /* name or bare family */
+	const char *image; /* name, or family only */
 	int prefer_dev;    /* 1, 0, or -1 = no preference */
 	const char *instance_type;
 	int64_t vcpus, memory_mib, disk_gib;
@@ -64,7 +64,8 @@ struct cvm_request {
 	const char *kms_id;
 	const char *app_id;        /* 40 hex, optional 0x */
 	json_t *manifest;          /* app-compose object (compose.h), borrowed */
-	const char *manifest_text; /* compose_text() of it, borrowed; NULL: it is made here */
+	const char *manifest_text; /* compose_text() of the manifest, borrowed; NULL: admit.c makes
+				      it */
 	const struct port_request *ports;
 	size_t n_ports;
 	const void *encrypted_env;
@@ -89,7 +90,7 @@ struct update_request {
 		*instance_type; /* sizes come from the type unless given below; NULL = unchanged */
 	int64_t vcpus, memory_mib, disk_gib; /* 0 = unchanged */
 	json_t *manifest;          /* new app-compose object (compose.h); NULL = unchanged */
-	const char *manifest_text; /* compose_text() of the manifest, if the caller has it */
+	const char *manifest_text; /* compose_text() of the manifest, or NULL */
 	const char *image;         /* name or family; NULL = unchanged */
 	bool set_env;              /* the new environment replaces the old one completely */
 	const void *encrypted_env;

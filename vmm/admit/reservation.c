@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * reservation.c - devices and shares of NUMA nodes that a CVM holds.
+ * reservation.c - reserve devices and shares of NUMA nodes for a CVM.
  *
  * As in capacity.c, all of it is reserved in the transaction that writes the CVM's row. Devices
  * stay with the CVM until it is deleted, whatever capacity.release_on_stop says: the GPUs are
- * measured, so another GPU would make another guest. The nodes stay for the same reason; their
+ * measured, so another GPU would change the measurements. The nodes stay for the same reason; their
  * hugepages are released and reserved again together with the vCPUs.
  *
- * See devices.c and placement.c for the choice, reservation_change.c for a CVM that is changed.
+ * See devices.c and placement.c for the choice, reservation_change.c for changes of a CVM.
  */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,7 @@
 
 enum { GIB_MIB = 1024 };
 
-/* ------------------------------------------------------------------ choosing */
+/* ------------------------------------------------------------------ choice */
 
 static int placement_over_limit(const char *field, uint64_t given, int64_t asked, int64_t limit,
 				const char *unit, const struct placement *p, struct err *e)
@@ -37,13 +38,12 @@ static int placement_over_limit(const char *field, uint64_t given, int64_t asked
 	(void)snprintf(value, sizeof(value), "%lld", (long long)asked);
 	return err_field(e, ERR_INVALID, field, value,
 			 "%s %s becomes %llu %s with hugepages on %u NUMA nodes, over this node's "
-			 "limit for one "
-			 "CVM; allowed: up to %lld %s",
+			 "limit for one CVM; allowed: up to %lld %s",
 			 field, value, (unsigned long long)given, unit, p->n_cells,
 			 (long long)limit, unit);
 }
 
-/* The limits of one CVM hold for what it is given, not only for what it asked for. */
+/* The limits of one CVM apply to what it is given after rounding, not only to what it requested. */
 static int placement_check_limits(const struct vmm *v, const struct cvm_row *c,
 				  const struct placement *p, struct err *e)
 {
@@ -59,12 +59,13 @@ static int placement_check_limits(const struct vmm *v, const struct cvm_row *c,
 
 int inventory_is_stale(const char *field, struct err *e)
 {
-	err_field(e, ERR_UNAVAILABLE, field, NULL, "the host was not looked at for this request");
+	err_field(e, ERR_UNAVAILABLE, field, NULL, "the host was not inspected for this request");
 	return err_hint(e, "try again");
 }
 
-/* Pinned CPUs are not used up: for them what is known is good enough. */
-static int check_inventory_is_fresh(const struct cvm_request *req, struct err *e)
+/* Devices and hugepages need a fresh inventory. CPU pinning reserves nothing, so the last one
+ * suffices. */
+static int reserve_check_inventory(const struct cvm_request *req, struct err *e)
 {
 	if (req->inspected)
 		return 0;
@@ -140,7 +141,7 @@ void reservation_fill_row(const struct cvm_request *req, struct admission *a)
 int reservation_choose(struct vmm *v, const struct cvm_request *req, struct admission *a,
 		       struct err *e)
 {
-	int r = check_inventory_is_fresh(req, e);
+	int r = reserve_check_inventory(req, e);
 
 	if (!r)
 		r = reserve_choose_devices(v, req, a, e);
@@ -169,7 +170,8 @@ static bool hugepages_has_share(const struct cvm_node_row *shares, size_t n, uns
 	return false;
 }
 
-/* With GPUs only their nodes can help, else any node that has CPUs. */
+/* Hugepages that are requested, and the nodes that could give them: with GPUs only the nodes of
+ * these, else any node with CPUs (@any_node). */
 struct shortage {
 	const struct numa_row *nodes;
 	size_t n_nodes;
@@ -184,14 +186,14 @@ static bool hugepages_candidate(const struct shortage *s, const struct numa_row 
 			   : hugepages_has_share(s->shares, s->n_shares, n->node);
 }
 
-static void hugepages_list_other_nodes(const struct shortage *s, unsigned but, struct err *e)
+static void hugepages_list_other_nodes(const struct shortage *s, unsigned except, struct err *e)
 {
 	size_t used = strlen(e->text);
 
 	for (size_t i = 0; i < s->n_nodes && used < sizeof(e->text); i++) {
 		const struct numa_row *n = &s->nodes[i];
 
-		if (n->node == but || !hugepages_candidate(s, n))
+		if (n->node == except || !hugepages_candidate(s, n))
 			continue;
 		used += (size_t)snprintf(
 			e->text + used, sizeof(e->text) - used, "; node %u: free %lld of %lld MiB",
@@ -199,7 +201,7 @@ static void hugepages_list_other_nodes(const struct shortage *s, unsigned but, s
 	}
 }
 
-/* What would fit, in whole GiB of each node. */
+/* The largest request that would fit now, MiB, in whole GiB of each node. */
 static int64_t hugepages_would_fit(const struct shortage *s)
 {
 	int64_t most = 0, least = INT64_MAX;
@@ -234,12 +236,11 @@ static int hugepages_refuse(const struct shortage *s, const struct cvm_node_row 
 	hugepages_list_other_nodes(s, share->node, e);
 	if (fit)
 		return err_hint(e, "%lld MiB would fit now", (long long)fit);
-	return err_hint(
-		e,
-		"set more hugepages aside, delete a CVM that has some, or ask without hugepages");
+	return err_hint(e, "reserve more hugepages on the host, delete a CVM that has some, or set "
+			   "hugepages to "
+			   "false");
 }
 
-/* 0 = all shares are free. */
 int hugepages_check(struct vmm *v, const struct cvm_node_row *shares, size_t n_shares,
 		    bool any_node, struct err *e)
 {
@@ -258,10 +259,10 @@ int hugepages_check(struct vmm *v, const struct cvm_node_row *shares, size_t n_s
 	return r;
 }
 
-static int host_changed_meanwhile(struct err *e)
+static int reserve_refuse_changed(struct err *e)
 {
 	return err_set(e, ERR_HOST,
-		       "what is free of the host's devices or nodes changed while it was read");
+		       "the free devices or NUMA nodes of the host changed during the request");
 }
 
 int reservation_would_fit(struct vmm *v, const struct admission *a, struct err *e)
@@ -272,7 +273,7 @@ int reservation_would_fit(struct vmm *v, const struct admission *a, struct err *
 	return a->row.holds_cpu ? hugepages_check(v, shares, n, !a->row.gpus, e) : 0;
 }
 
-/* ------------------------------------------------------------------ promising */
+/* ------------------------------------------------------------------ reservation */
 
 int reservation_make(struct vmm *v, int64_t id, const struct admission *a, struct err *e)
 {
@@ -280,6 +281,7 @@ int reservation_make(struct vmm *v, int64_t id, const struct admission *a, struc
 	size_t n = placement_shares(&a->placement, shares);
 	int r = 1;
 
+	assert(id > 0);
 	for (size_t i = 0; r > 0 && i < a->n_devices; i++)
 		r = devices_reserve(vmm_db(v), a->devices[i].address, id, e);
 	for (size_t i = 0; r > 0 && i < n; i++)
@@ -287,7 +289,7 @@ int reservation_make(struct vmm *v, int64_t id, const struct admission *a, struc
 	if (r)
 		return r < 0 ? r : 0;
 	r = reservation_would_fit(v, a, e);
-	return r ? r : host_changed_meanwhile(e);
+	return r ? r : reserve_refuse_changed(e);
 }
 
 int reservation_hold_hugepages(struct vmm *v, const struct cvm_row *c, bool hold, struct err *e)
@@ -301,10 +303,10 @@ int reservation_hold_hugepages(struct vmm *v, const struct cvm_row *c, bool hold
 	r = numa_of(vmm_db(v), c->id, &shares, &n, e);
 	if (!r)
 		r = hugepages_check(v, shares, n, false, e);
-	return r ? r : host_changed_meanwhile(e);
+	return r ? r : reserve_refuse_changed(e);
 }
 
-/* ------------------------------------------------------------------ what it was given */
+/* ------------------------------------------------------------------ placement of a CVM */
 
 int placement_of_cvm(struct vmm *v, const struct cvm_row *c, struct placement *ret, struct err *e)
 {

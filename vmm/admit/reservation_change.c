@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * reservation_change.c - another place for a CVM that has one: other devices, or its memory cut
- * anew out of the host's nodes.
+ * reservation_change.c - other devices or NUMA shares for a CVM that is changed.
  *
- * The same rules as for a new CVM, on the host as it would be without this one: its devices are
- * free for it, its shares of nodes count as free. Nothing of what it has is let go before the
- * change has succeeded, so both places are held for a while, each share at the larger of its two
- * sizes.
+ * The rules are those of a new CVM. The devices and shares that the CVM holds count as free for it.
+ * They are not released before the change has succeeded, so for a while both the old and the new
+ * ones are reserved, each share with the larger of its two sizes.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -24,9 +22,10 @@
 #include "vmm/admit/request.h"
 #include "vmm/node/node.h"
 
-/* The first in the array are taken first: a CVM that asks for any GPU of a product keeps the one it
- * has. Both halves stay by address. */
-static void own_first(struct device_row *rows, size_t n, int64_t cvm)
+/* Move the CVM's own devices to the front and mark them free. devices_choose() takes the first
+ * match, so a CVM that requests any GPU of a product keeps the one it has. Both halves stay ordered
+ * by address. */
+static void change_own_first(struct device_row *rows, size_t n, int64_t cvm)
 {
 	auto_free struct device_row *own = xcalloc(n ? n : 1, sizeof(*own));
 	size_t n_own = 0, others = 0;
@@ -46,7 +45,7 @@ static void own_first(struct device_row *rows, size_t n, int64_t cvm)
 	memcpy(rows, own, n_own * sizeof(*rows));
 }
 
-static int by_kind_and_address(const void *a, const void *b)
+static int device_compare(const void *a, const void *b)
 {
 	const struct device_row *p = a, *q = b;
 
@@ -63,16 +62,16 @@ static int change_choose_devices(struct vmm *v, const struct cvm_request *req, i
 
 	if (r)
 		return r;
-	own_first(rows, n, cvm);
+	change_own_first(rows, n, cvm);
 	r = devices_choose(&vmm_settings(v)->gpu, req, a->row.workspace, rows, n, &a->devices,
 			   &a->n_devices, e);
 	if (!r && a->n_devices)
-		qsort(a->devices, a->n_devices, sizeof(*a->devices), by_kind_and_address);
+		qsort(a->devices, a->n_devices, sizeof(*a->devices), device_compare);
 	return r;
 }
 
-static bool same_devices(const struct device_row *a, size_t n_a, const struct device_row *b,
-			 size_t n_b)
+static bool devices_are_equal(const struct device_row *a, size_t n_a, const struct device_row *b,
+			      size_t n_b)
 {
 	for (size_t i = 0; n_a == n_b && i < n_a; i++)
 		if (strcmp(a[i].address, b[i].address) != 0)
@@ -80,9 +79,10 @@ static bool same_devices(const struct device_row *a, size_t n_a, const struct de
 	return n_a == n_b;
 }
 
-/* The devices it will have into @a, and whether they are others than now. */
-static int find_devices(struct vmm *v, const struct cvm_row *cvm, const struct update_request *req,
-			const struct cvm_request *like, struct admission *a, struct err *e)
+/* The devices after the change into @a, and whether they differ from the present ones. */
+static int change_find_devices(struct vmm *v, const struct cvm_row *cvm,
+			       const struct update_request *req, const struct cvm_request *like,
+			       struct admission *a, struct err *e)
 {
 	auto_free struct device_row *held = NULL;
 	size_t n;
@@ -98,7 +98,7 @@ static int find_devices(struct vmm *v, const struct cvm_row *cvm, const struct u
 	r = change_choose_devices(v, like, cvm->id, a, e);
 	if (!r)
 		a->devices_change =
-			!same_devices(a->devices, a->n_devices, held, n) ||
+			!devices_are_equal(a->devices, a->n_devices, held, n) ||
 			(n && strcmp(cvm->gpu_attach, gpu_attach_word[like->gpu_attach]) != 0);
 	return r;
 }
@@ -113,7 +113,9 @@ static struct numa_row *change_find_node(struct numa_row *nodes, size_t n, unsig
 	return NULL;
 }
 
-static void without(struct numa_row *nodes, size_t n, const struct cvm_node_row *own, size_t n_own)
+/* Subtract the CVM's own shares from what is reserved on the nodes. */
+static void change_free_own_shares(struct numa_row *nodes, size_t n, const struct cvm_node_row *own,
+				   size_t n_own)
 {
 	for (size_t i = 0; i < n_own; i++) {
 		struct numa_row *node = change_find_node(nodes, n, own[i].node);
@@ -125,9 +127,9 @@ static void without(struct numa_row *nodes, size_t n, const struct cvm_node_row 
 	}
 }
 
-/* What the new shares need beyond the present ones. */
-static size_t more_shares(const struct placement *p, const struct cvm_node_row *own, size_t n_own,
-			  struct cvm_node_row ret[PLACEMENT_NODES])
+/* The amounts that the new shares need beyond the present ones. */
+static size_t change_additional_shares(const struct placement *p, const struct cvm_node_row *own,
+				       size_t n_own, struct cvm_node_row ret[PLACEMENT_NODES])
 {
 	size_t n = placement_shares(p, ret);
 
@@ -141,8 +143,8 @@ static size_t more_shares(const struct placement *p, const struct cvm_node_row *
 	return n;
 }
 
-static int find_nodes(struct vmm *v, const struct cvm_row *cvm, const struct cvm_request *like,
-		      struct admission *a, struct err *e)
+static int change_find_nodes(struct vmm *v, const struct cvm_row *cvm,
+			     const struct cvm_request *like, struct admission *a, struct err *e)
 {
 	auto_free struct numa_row *nodes = NULL;
 	auto_free struct cvm_node_row *own = NULL;
@@ -155,17 +157,17 @@ static int find_nodes(struct vmm *v, const struct cvm_row *cvm, const struct cvm
 	if (r)
 		return r;
 	if (cvm->holds_cpu)
-		without(nodes, n, own, n_own);
+		change_free_own_shares(nodes, n, own, n_own);
 	r = reservation_choose_nodes(v, like, nodes, n, a, e);
 	if (r || !cvm->holds_cpu)
 		return r;
-	n_more = more_shares(&a->placement, own, n_own, more);
+	n_more = change_additional_shares(&a->placement, own, n_own, more);
 	return hugepages_check(v, more, n_more, !a->n_devices, e);
 }
 
-/* ------------------------------------------------------------------ both */
+/* ------------------------------------------------------------------ the change */
 
-static enum gpu_attach attach_of(const struct cvm_row *c)
+static enum gpu_attach gpu_attach_of(const struct cvm_row *c)
 {
 	for (int i = 0; i < GPU_ATTACHES; i++)
 		if (!strcmp(c->gpu_attach, gpu_attach_word[i]))
@@ -189,22 +191,22 @@ int reservation_change(struct vmm *v, const struct cvm_row *cvm, const struct up
 {
 	const struct cvm_request like = { .hugepages = cvm->hugepages,
 					  .pin_numa = cvm->pin_numa,
-					  .gpu_attach =
-						  req->set_gpus ? req->gpu_attach : attach_of(cvm),
+					  .gpu_attach = req->set_gpus ? req->gpu_attach
+								      : gpu_attach_of(cvm),
 					  .gpus = req->gpus,
 					  .n_gpus = req->n_gpus };
-	bool recut = (cvm->hugepages || cvm->pin_numa) &&
-		     (a->row.vcpus != cvm->vcpus || a->row.memory_mib != cvm->memory_mib);
+	bool resized = (cvm->hugepages || cvm->pin_numa) &&
+		       (a->row.vcpus != cvm->vcpus || a->row.memory_mib != cvm->memory_mib);
 	int r;
 
-	if (!req->set_gpus && !recut)
+	if (!req->set_gpus && !resized)
 		return 0;
 	r = change_check_inventory(&like, req, inspected, e);
 	if (!r)
-		r = find_devices(v, cvm, req, &like, a, e);
-	if (r || (!a->devices_change && !recut))
+		r = change_find_devices(v, cvm, req, &like, a, e);
+	if (r || (!a->devices_change && !resized))
 		return r;
-	r = find_nodes(v, cvm, &like, a, e);
+	r = change_find_nodes(v, cvm, &like, a, e);
 	if (r)
 		return r;
 	reservation_fill_row(&like, a);
@@ -225,5 +227,5 @@ int reservation_plan(struct vmm *v, const struct cvm_row *cvm, const struct admi
 	if (r)
 		return r < 0 ? r : 0;
 	return err_set(e, ERR_HOST,
-		       "what is free of the host's devices or nodes changed while it was read");
+		       "the free devices or NUMA nodes of the host changed during the request");
 }

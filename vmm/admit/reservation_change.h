@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * reservation_change.h - devices and NUMA nodes of a CVM that is changed.
+ * reservation_change.h - devices and NUMA nodes for a change of a CVM.
  */
 #ifndef TEEPOD_VMM_ADMIT_RESERVATION_CHANGE_H
 #define TEEPOD_VMM_ADMIT_RESERVATION_CHANGE_H
@@ -15,11 +15,11 @@ struct cvm_row;
 struct update_request;
 struct vmm;
 
-/* reservation_change.c: the same for a CVM that is there, when what @req changes has to do with its
- * place; else @a keeps what it has. */
+/* Choose the devices and NUMA nodes of @cvm after the change @req, into @a. If the change affects
+ * neither, @a is unchanged. Nothing is reserved. */
 int reservation_change(struct vmm *v, const struct cvm_row *cvm, const struct update_request *req,
 		       bool inspected, struct admission *a, struct err *e);
-/* [turn] What reservation_change() chose becomes the place of the CVM's other state. */
+/* [turn] Reserve what reservation_change() chose, for the CVM's state after the change. */
 int reservation_plan(struct vmm *v, const struct cvm_row *cvm, const struct admission *a,
 		     struct err *e);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * volumes.c - the read-only volumes an app-compose asks for: files of the node's volumes folder.
+ * volumes.c - read-only volumes that a manifest names. See volumes.h.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -32,8 +32,8 @@ static bool volume_root_is_hex(const char *s)
 	       strspn(s, "0123456789abcdefABCDEF") == VERITY_ROOT_HEX;
 }
 
-/* The launcher of the field passes names on in comma-separated arguments; a name it refuses must
- * not start here. */
+/* dstack's own launcher passes names in comma-separated arguments. Names that it refuses are
+ * refused here too. */
 static bool volume_name_is_allowed(const char *s)
 {
 	return s && *s && *s != '.' && strlen(s) < 256 && !strpbrk(s, "/,=\\\n\r\t");
@@ -61,7 +61,7 @@ static int volume_check(const json_t *item, size_t i, struct err *e)
 	return 0;
 }
 
-/* Two files of one root hold the same bytes: one attachment serves both targets. */
+/* Files with the same root hash have the same content: one attachment serves both targets. */
 static bool volume_root_is_new(const json_t *list, size_t i)
 {
 	const char *root =
@@ -90,11 +90,11 @@ static int volume_add(const json_t *list, size_t i, const char *dir, struct volu
 						     : strerror(errno));
 	if (!S_ISREG(st.st_mode))
 		return volume_refuse(i, "source", source, e,
-				     "is no regular file in the node's volumes folder");
+				     "not a regular file in the node's volumes folder");
 	if (!volume_root_is_new(list, i))
 		return 0;
 	if (v->n == DOMAIN_VOLUMES)
-		return volume_refuse(i, NULL, NULL, e, "more volumes than a machine takes (8)");
+		return volume_refuse(i, NULL, NULL, e, "too many volumes; allowed: 8");
 	v->path[v->n++] = take_ptr(&path);
 	return 0;
 }
@@ -122,7 +122,7 @@ int volumes_of(const json_t *manifest, const char *dir, struct volumes *ret, str
 				 "compose_file.verity_volumes: expected an array");
 	if (json_array_size(list) && (!dir || !*dir)) {
 		err_field(e, ERR_UNSUPPORTED, "compose_file.verity_volumes", NULL,
-			  "this node has no folder of volumes");
+			  "this node has no volumes folder");
 		return err_hint(e, "set cvm.volumes_dir in teepod.conf");
 	}
 	if (volumes_collect(list, dir, &v, e) < 0)
