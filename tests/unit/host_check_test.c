@@ -224,7 +224,7 @@ static void each_removed_part_is_reported_by_name(void **state)
 		{ "/sys/kernel/iommu_groups", "iommu", CHECK_WARN, "no groups", "VT-d" },
 		{ "/dev/vfio", "vfio", CHECK_OK, "/dev/iommu", "" },
 		{ "/dev/iommu", "vfio", CHECK_WARN, "neither", "modprobe vfio-pci" },
-		{ "/proc/self/limits", "memlock", CHECK_UNKNOWN, "does not tell", "" },
+		{ "/proc/self/limits", "memlock", CHECK_UNKNOWN, "no limit of locked memory", "" },
 		{ "/proc/sys/kernel/osrelease", "kernel", CHECK_UNKNOWN, "cannot be read", "" },
 		{ "/sys/devices/system/node/node1/cpulist", "numa", CHECK_UNKNOWN, "node1/cpulist",
 		  "" },
@@ -278,7 +278,7 @@ static void kvm_without_tdx_is_reported_with_its_cause(void **state)
 	tree_remove("/sys/devices/faux/tdx_host");
 	expect("tdx_module", CHECK_OK, "initialised by KVM", "");
 	tree_put("/sys/module/kvm_intel/parameters/tdx", "N\n");
-	expect("kvm_intel.tdx", CHECK_MISSING, "N: not asked for", "kvm_intel.tdx=1 nohibernate");
+	expect("kvm_intel.tdx", CHECK_MISSING, "N: not requested", "kvm_intel.tdx=1 nohibernate");
 	expect("tdx_module", CHECK_UNKNOWN, "shows none", "SEAM loader");
 	tree_put("/sys/power/state", "freeze mem disk\n");
 	expect("tdx_module", CHECK_MISSING, "could hibernate", "nohibernate");
@@ -318,10 +318,10 @@ static void the_number_of_key_ids_comes_from_the_cgroup_or_else_from_the_msr(voi
 static void a_qgs_socket_must_be_one_and_be_listened_on(void **state)
 {
 	(void)state;
-	expect("qgs", CHECK_OK, QGS_PATH " takes connections", "");
+	expect("qgs", CHECK_OK, QGS_PATH " accepts connections", "");
 	(void)close(qgs_fd);
 	qgs_fd = -1;
-	expect("qgs", CHECK_MISSING, "nobody listens", "restart qgsd");
+	expect("qgs", CHECK_MISSING, "no process listens", "restart qgsd");
 	tree_remove(QGS_PATH);
 	tree_put(QGS_PATH, "");
 	expect("qgs", CHECK_MISSING, "not a socket", "remove it");
@@ -339,7 +339,7 @@ static void a_busy_qgs_is_not_waited_for(void **state)
 		fd[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
 		(void)connect(fd[i], (const struct sockaddr *)&sa, sizeof(sa));
 	}
-	expect("qgs", CHECK_OK, "takes connections", "");
+	expect("qgs", CHECK_OK, "accepts connections", "");
 	for (size_t i = 0; i < ARRAY_SIZE(fd); i++)
 		(void)close(fd[i]);
 }
@@ -382,8 +382,8 @@ static void without_a_connection_the_rest_is_still_judged(void **state)
 	in.link_error = "Failed to connect socket to '/run/libvirt/libvirt-sock'";
 	judge(in, rows);
 	expect_row(rows, "libvirt", CHECK_MISSING, "qemu:///embed: Failed to connect", "libvirtd");
-	expect_row(rows, "qemu", CHECK_UNKNOWN, "could not be asked", "see libvirt");
-	expect_row(rows, "domain_capabilities", CHECK_UNKNOWN, "could not be asked", "see libvirt");
+	expect_row(rows, "qemu", CHECK_UNKNOWN, "are not known", "see libvirt");
+	expect_row(rows, "domain_capabilities", CHECK_UNKNOWN, "are not known", "see libvirt");
 	expect_row(rows, "kvm", CHECK_OK, "/dev/kvm", "");
 	assert_int_equal(host_verdict(rows).missing, 1);
 	assert_int_equal(host_verdict(rows).unknown, 2);
@@ -465,7 +465,7 @@ static void invalid_file_contents_are_rejected_and_not_printed(void **state)
 		expect_row(rows, "kvm_intel.tdx", CHECK_MISSING, "no such parameter", "6.16");
 		expect_row(rows, "tdx_keyids", CHECK_UNKNOWN, "neither", "modprobe msr");
 		expect_row(rows, "numa", CHECK_UNKNOWN, "node0/meminfo", "");
-		expect_row(rows, "memlock", CHECK_UNKNOWN, "does not tell", "");
+		expect_row(rows, "memlock", CHECK_UNKNOWN, "no limit of locked memory", "");
 	}
 }
 

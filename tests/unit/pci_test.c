@@ -196,10 +196,10 @@ static void before_a_start_devices_must_exist_work_and_be_unbound(void **st)
 	check_says(n, rows, ERR_GPU_BUSY, "0000:2a:00.0 is in use by another program");
 	tree_attribute(tree_gpus[1], "enable", "%ld\n", 0);
 	tree_config(tree_switches[3], 0xffff, 0xffff);
-	check_says(n, rows, ERR_HOST, "nvswitch 0000:08:00.0 cannot be given to a guest");
+	check_says(n, rows, ERR_HOST, "nvswitch 0000:08:00.0 cannot be passed to a guest");
 	tree_config(tree_switches[3], 0x10de, 0x22a3);
 	tree_attribute(tree_gpus[2], "device", "0x%04lx\n", 0x2330);
-	check_says(n, rows, ERR_HOST, "at 0000:3a:00.0 there is 10de:2330 now");
+	check_says(n, rows, ERR_HOST, "the device at 0000:3a:00.0 is now 10de:2330");
 	tree_attribute(tree_gpus[2], "device", "0x%04lx\n", 0x2335);
 	tree_remove(folder);
 	check_says(n, rows, ERR_HOST,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * device_state.c - whether a device of the host is offered to CVMs, and whether it is free.
  *
- * Pure: the answer follows from the row and the settings. Which free device a request gets is
- * decided in admit/devices.c.
+ * Pure: the result depends on the row and the settings only. admit/devices.c decides which free
+ * device a request gets.
  */
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +24,7 @@ enum device_state device_state(const struct device_row *d, char why[DEVICE_WHY])
 	*why = '\0';
 	if (!d->present || d->broken_reason[0]) {
 		(void)snprintf(why, DEVICE_WHY, "%s",
-			       d->present ? d->broken_reason : "it is not on the PCI bus any more");
+			       d->present ? d->broken_reason : "it is no longer on the PCI bus");
 		return DEVICE_BROKEN;
 	}
 	if (d->cvm)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * host_check.c - facts judged: one function a row.
+ * host_check.c - evaluate the facts of the host: one function per row.
  *
- * A row says what was found, and if that is not enough, what to do: the next command or BIOS
- * setting, not the theory (that is docs/tdx-host.md). Rows overlap on purpose: with the BIOS
- * setting missing, kvm_intel.tdx, tdx_module and tdx_keyids are all missing, and the one with the
- * most telling advice differs from host to host.
+ * A row contains what was found and, if that is not enough, the remedy: the next command or BIOS
+ * setting (the background is in docs/tdx-host.md). Rows overlap on purpose: without the BIOS
+ * setting kvm_intel.tdx, tdx_module and tdx_keyids are all missing, and which of them has the most
+ * useful advice differs from host to host.
  *
- * Unknown is not missing: a container sees no root cgroup and no MSRs, and its TDs work all the
- * same.
+ * "Unknown" differs from "missing": a container sees neither the root cgroup nor the MSRs, but its
+ * TDs work.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -58,7 +58,7 @@ static bool is_intel(const struct host_facts *f)
 	return !strcmp(f->cpu.vendor, "GenuineIntel");
 }
 
-/* A CPU that cannot have TDX: then what depends on it is missing, not unknown. */
+/* A CPU without TDX: rows that depend on TDX are missing, not unknown. */
 static bool no_tdx_cpu(const struct host_facts *f)
 {
 	return *f->cpu.vendor && !is_intel(f);
@@ -91,7 +91,7 @@ static void row_cpu(const struct host_check_input *in, struct host_check *r)
 
 static void row_kvm(const struct host_check_input *in, struct host_check *r)
 {
-	if (in->facts->kvm == DEVICE_THERE) {
+	if (in->facts->kvm == DEVICE_PRESENT) {
 		found(r, CHECK_OK, "/dev/kvm");
 	} else if (in->facts->kvm == DEVICE_DENIED) {
 		found(r, CHECK_UNKNOWN, "/dev/kvm may not be opened by this user");
@@ -112,8 +112,8 @@ static void row_kvm_tdx(const struct host_check_input *in, struct host_check *r)
 	if (f->kvm_tdx == FACT_YES) {
 		found(r, CHECK_OK, "Y");
 	} else if (f->kvm_tdx == FACT_NO) {
-		found(r, CHECK_MISSING, "N: not asked for, or KVM could not initialise TDX");
-		advise(r, COMMAND_LINE "; still N: dmesg | grep -i tdx tells why");
+		found(r, CHECK_MISSING, "N: not requested, or KVM could not initialise TDX");
+		advise(r, COMMAND_LINE "; still N: dmesg | grep -i tdx shows why");
 	} else if (no_tdx_cpu(f)) {
 		found(r, CHECK_MISSING, "none: not an Intel CPU");
 	} else if (f->kvm_intel) {
@@ -133,7 +133,7 @@ static void row_module(const struct host_check_input *in, struct host_check *r)
 	if (*f->tdx_module) {
 		found(r, CHECK_OK, "version %s", f->tdx_module);
 	} else if (f->kvm_tdx == FACT_YES) {
-		found(r, CHECK_OK, "initialised by KVM; this kernel does not tell its version");
+		found(r, CHECK_OK, "initialised by KVM; this kernel does not report its version");
 	} else if (no_tdx_cpu(f)) {
 		found(r, CHECK_MISSING, "none: not an Intel CPU");
 	} else if (f->hibernation == FACT_YES) {
@@ -142,20 +142,20 @@ static void row_module(const struct host_check_input *in, struct host_check *r)
 		advise(r, "kernel command line: add nohibernate, then reboot");
 	} else {
 		found(r, CHECK_UNKNOWN, "the kernel shows none");
-		advise(r, "dmesg | grep virt/tdx tells. \"module not loaded\": enable the SEAM "
-			  "loader in the "
-			  "BIOS");
+		advise(r,
+		       "see dmesg | grep virt/tdx. \"module not loaded\": enable the SEAM loader "
+		       "in the BIOS");
 	}
 }
 
 #define KEY_SPLIT "BIOS: enable TME, TME-MT and TDX, and set the TME-MT/TDX key split above 0"
 
-static void keyids_told(const struct host_check_input *in, struct host_check *r)
+static void keyids_reported(const struct host_check_input *in, struct host_check *r)
 {
 	const struct keyid_facts *k = &in->facts->keyids;
 	char used[48] = "";
 
-	if (k->used_told)
+	if (k->used_known)
 		(void)snprintf(used, sizeof(used), ", %" PRIu64 " in use", k->used);
 	found(r, CHECK_OK, "%" PRIu64 " TDX guests at once%s", k->guests, used);
 	if (in->slots > 0 && (uint64_t)in->slots > k->guests)
@@ -169,19 +169,19 @@ static void row_keyids(const struct host_check_input *in, struct host_check *r)
 {
 	const struct keyid_facts *k = &in->facts->keyids;
 
-	if (k->told && k->guests) {
-		keyids_told(in, r);
+	if (k->reported && k->guests) {
+		keyids_reported(in, r);
 	} else if (k->msr_read && k->msr_private > 1) {
 		found(r, CHECK_OK,
 		      "%" PRIu32 " given to TDX by the BIOS, %" PRIu32 " of them for guests",
 		      k->msr_private, k->msr_private - 1);
-	} else if (k->told || k->msr_read) {
+	} else if (k->reported || k->msr_read) {
 		found(r, CHECK_MISSING, "the BIOS has given no key ids to TDX guests");
 		advise(r, KEY_SPLIT);
 	} else if (no_tdx_cpu(in->facts)) {
 		found(r, CHECK_MISSING, "none: not an Intel CPU");
 	} else {
-		found(r, CHECK_UNKNOWN, "neither the misc cgroup nor MSR 0x87 tells");
+		found(r, CHECK_UNKNOWN, "neither the misc cgroup nor MSR 0x87 can be read");
 		advise(r, "as root: modprobe msr, and run teepod --check-host again");
 	}
 }
@@ -210,18 +210,17 @@ static void row_qgs(const struct host_check_input *in, struct host_check *r)
 	const struct host_facts *f = in->facts;
 
 	switch (f->qgs) {
-	case QGS_ANSWERS:
-		found(r, CHECK_OK, "%s takes connections", f->qgs_path);
+	case QGS_LISTENING:
+		found(r, CHECK_OK, "%s accepts connections", f->qgs_path);
 		return;
 	case QGS_DENIED:
-		found(r, CHECK_UNKNOWN, "%s is not open to this user", f->qgs_path);
-		advise(r, "QEMU's user must get in: add it to the socket's group, qgsd");
+		found(r, CHECK_UNKNOWN, "this user may not connect to %s", f->qgs_path);
+		advise(r, "QEMU's user needs access: add it to the socket's group, qgsd");
 		return;
 	case QGS_ABSENT:
 		found(r, CHECK_MISSING, "no %s", f->qgs_path);
-		advise(r, "install tdx-qgs, take the line port= out of /etc/qgs.conf, systemctl "
-			  "enable --now "
-			  "qgsd. If it listens elsewhere: hypervisor.qgs_socket");
+		advise(r, "install tdx-qgs, remove the line port= from /etc/qgs.conf, systemctl "
+			  "enable --now qgsd. If it listens elsewhere: hypervisor.qgs_socket");
 		return;
 	case QGS_NO_SOCKET:
 		found(r, CHECK_MISSING, "%s is not a socket", f->qgs_path);
@@ -231,9 +230,9 @@ static void row_qgs(const struct host_check_input *in, struct host_check *r)
 		found(r, CHECK_MISSING, "%s is too long for a socket", f->qgs_path);
 		advise(r, "107 bytes are the limit: let qgsd listen elsewhere");
 		return;
-	case QGS_DEAF:
-		found(r, CHECK_MISSING, "%s is there, nobody listens", f->qgs_path);
-		advise(r, "systemctl restart qgsd; journalctl -u qgsd tells why it ended");
+	case QGS_NOT_LISTENING:
+		found(r, CHECK_MISSING, "%s exists, but no process listens on it", f->qgs_path);
+		advise(r, "systemctl restart qgsd; journalctl -u qgsd shows why it ended");
 		return;
 	}
 }
@@ -284,23 +283,23 @@ static void row_libvirt(const struct host_check_input *in, struct host_check *r)
 				  "hypervisor.uri");
 	} else if (!libvirt_is_new(in->caps)) {
 		found(r, CHECK_MISSING, "version %s, at %s", in->caps->libvirt, in->uri);
-		advise(r, "install libvirt 11.10 or newer: older ones cannot tell whether the "
-			  "host has TDX");
+		advise(r, "install libvirt 11.10 or newer: older versions do not report "
+			  "whether the host has TDX");
 	} else {
 		found(r, CHECK_OK, "version %s, at %s", in->caps->libvirt, in->uri);
 	}
 }
 
-static void not_asked(struct host_check *r)
+static void no_capabilities(struct host_check *r)
 {
-	found(r, CHECK_UNKNOWN, "libvirt could not be asked");
+	found(r, CHECK_UNKNOWN, "the capabilities of libvirt are not known");
 	advise(r, "see libvirt");
 }
 
 static void row_qemu(const struct host_check_input *in, struct host_check *r)
 {
 	if (!in->caps) {
-		not_asked(r);
+		no_capabilities(r);
 	} else if (!version_number(in->caps->qemu)) {
 		found(r, CHECK_MISSING, "%s has no QEMU", in->uri);
 		advise(r, "correct hypervisor.uri");
@@ -317,20 +316,20 @@ static void row_qemu(const struct host_check_input *in, struct host_check *r)
 static void row_capabilities(const struct host_check_input *in, struct host_check *r)
 {
 	if (!in->caps) {
-		not_asked(r);
+		no_capabilities(r);
 	} else if (!version_number(in->caps->qemu)) {
 		found(r, CHECK_MISSING, "%s has no QEMU", in->uri);
 	} else if (in->caps->tdx) {
 		found(r, CHECK_OK, "libvirt offers TDX guests");
 	} else if (!libvirt_is_new(in->caps) || !qemu_is_new(in->caps)) {
-		found(r, CHECK_UNKNOWN, "no answer that counts from libvirt %s with QEMU %s",
+		found(r, CHECK_UNKNOWN, "libvirt %s with QEMU %s does not report it",
 		      in->caps->libvirt, in->caps->qemu);
 		advise(r, "see libvirt and qemu");
 	} else {
 		found(r, CHECK_MISSING, "libvirt offers no TDX guests on this host");
-		advise(r,
-		       "repair what is missing above; if nothing is, make libvirt look again: rm "
-		       "/var/cache/libvirt/qemu/capabilities/*.xml; systemctl restart libvirtd");
+		advise(r, "repair what is missing above; if nothing is, let libvirt probe QEMU "
+			  "again: rm "
+			  "/var/cache/libvirt/qemu/capabilities/*.xml; systemctl restart libvirtd");
 	}
 }
 
@@ -343,9 +342,8 @@ static void row_firmware(const struct host_check_input *in, struct host_check *r
 		return;
 	}
 	found(r, CHECK_WARN, "no %s", in->facts->firmware_path);
-	advise(r, "only for images without firmware of their own: install ovmf-inteltdx, or the "
-		  "TDX build of "
-		  "OVMF of your distribution");
+	advise(r, "only for images without firmware of their own: install ovmf-inteltdx, or your "
+		  "distribution's TDX build of OVMF");
 }
 
 /* "2 MiB", "1 GiB" */
@@ -403,9 +401,8 @@ static void row_hugepages(const struct host_check_input *in, struct host_check *
 		return;
 	}
 	found(r, CHECK_WARN, "none reserved");
-	advise(r, "only for CVMs that ask for them: kernel command line: default_hugepagesz=1G "
-		  "hugepagesz=1G "
-		  "hugepages=N");
+	advise(r, "only for CVMs with hugepages: kernel command line: default_hugepagesz=1G "
+		  "hugepagesz=1G hugepages=N");
 }
 
 static void row_numa(const struct host_check_input *in, struct host_check *r)
@@ -457,8 +454,8 @@ static void row_vfio(const struct host_check_input *in, struct host_check *r)
 	       "modprobe vfio-pci; for good: echo vfio-pci > /etc/modules-load.d/vfio.conf");
 }
 
-/* A guest with a passed-through device has all its memory locked. libvirtd raises the limit of the
- * QEMUs it starts. */
+/* All memory of a guest with a passed-through device is locked. libvirtd raises the limit of the
+ * QEMUs that it starts. */
 static void row_memlock(const struct host_check_input *in, struct host_check *r)
 {
 	const struct host_facts *f = in->facts;
@@ -467,7 +464,7 @@ static void row_memlock(const struct host_check_input *in, struct host_check *r)
 	if (!ours) {
 		found(r, CHECK_OK, "raised by libvirtd where a guest needs it");
 	} else if (!f->memlock_known) {
-		found(r, CHECK_UNKNOWN, "/proc/self/limits does not tell");
+		found(r, CHECK_UNKNOWN, "/proc/self/limits shows no limit of locked memory");
 	} else if (f->memlock == UINT64_MAX) {
 		found(r, CHECK_OK, "no limit");
 	} else if (f->may_raise_memlock) {
@@ -526,7 +523,7 @@ static const struct {
 	{ "device_id", false, row_device_id },
 };
 
-_Static_assert(sizeof(rows) / sizeof(rows[0]) == HOST_CHECKS, "every row has its place");
+_Static_assert(sizeof(rows) / sizeof(rows[0]) == HOST_CHECKS, "HOST_CHECKS is the number of rows");
 
 void host_check(const struct host_check_input *in, struct host_check ret[HOST_CHECKS])
 {

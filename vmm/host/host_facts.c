@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * host_facts.c - reads from the kernel's files what a TDX host consists of.
+ * host_facts.c - read the facts about a TDX host from the kernel's files.
  *
  * DOC: sources
  *
@@ -44,7 +44,7 @@
 
 enum { MSR_KEYID_PARTITIONING = 0x87, CAP_SYS_RESOURCE_BIT = 24 };
 
-/* What people will read must be printable whatever the file holds. */
+/* The text is shown to people: it must be printable, whatever the file holds. */
 static void keep_line(const char *text, char *out, size_t n)
 {
 	size_t len = text ? strcspn(text, "\n") : 0;
@@ -126,19 +126,19 @@ static bool keyed_number(const char *text, const char *name, uint64_t *ret)
 	return false;
 }
 
-/* Version 2 alone, version 2 beside version 1, version 1. */
+/* Mount points: version 2 alone, version 2 beside version 1, version 1. */
 static void read_cgroup_keyids(const char *root, struct keyid_facts *k)
 {
 	static const char *const mounts[] = { "", "/unified", "/misc" };
 
-	for (size_t i = 0; i < ARRAY_SIZE(mounts) && !k->told; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(mounts) && !k->reported; i++) {
 		auto_free char *capacity = xasprintf("/sys/fs/cgroup%s/misc.capacity", mounts[i]);
 		auto_free char *current = xasprintf("/sys/fs/cgroup%s/misc.current", mounts[i]);
 		auto_free char *total = kernel_text(root, capacity),
 			       *used = kernel_text(root, current);
 
-		k->told = keyed_number(total, "tdx", &k->guests);
-		k->used_told = k->told && keyed_number(used, "tdx", &k->used);
+		k->reported = keyed_number(total, "tdx", &k->guests);
+		k->used_known = k->reported && keyed_number(used, "tdx", &k->used);
 	}
 }
 
@@ -157,14 +157,14 @@ static void read_msr_keyids(const char *root, struct keyid_facts *k)
 /* ------------------------------------------------------------------ devices, the socket, the
  * firmware */
 
-/* Looked at, not opened: opening a node of a module that is not loaded would load it. */
+/* Uses faccessat(), not open(): to open the device node of a module would load the module. */
 static enum device_file device_file_state(const char *root, const char *path)
 {
 	auto_free char *full = xasprintf("%s%s", root, path);
 
 	if (!kernel_exists(root, path))
 		return DEVICE_ABSENT;
-	return faccessat(AT_FDCWD, full, R_OK | W_OK, AT_EACCESS) ? DEVICE_DENIED : DEVICE_THERE;
+	return faccessat(AT_FDCWD, full, R_OK | W_OK, AT_EACCESS) ? DEVICE_DENIED : DEVICE_PRESENT;
 }
 
 static void read_devices(const char *root, struct host_facts *f)
@@ -177,16 +177,16 @@ static void read_devices(const char *root, struct host_facts *f)
 	f->iommufd = device_file_state(root, "/dev/iommu");
 }
 
-/* EAGAIN: somebody listens and has a full queue. */
+/* EAGAIN: a process listens, and its queue is full. */
 static enum qgs_state connect_to(const struct sockaddr_un *sa)
 {
 	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd >= 0 && !connect(fd, (const struct sockaddr *)sa, sizeof(*sa)))
-		return QGS_ANSWERS;
-	return errno == EAGAIN                     ? QGS_ANSWERS
+		return QGS_LISTENING;
+	return errno == EAGAIN                     ? QGS_LISTENING
 	       : errno == EACCES || errno == EPERM ? QGS_DENIED
-						   : QGS_DEAF;
+						   : QGS_NOT_LISTENING;
 }
 
 static enum qgs_state qgs_state_of(const char *path)

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * host_measure.c - the machine as the kernel tells it, less what cgroups keep from us.
+ * host_measure.c - resources of the machine, within the limits of the process's cgroups.
  *
- * A container sees the machine's /proc/meminfo and all its CPUs; what it may really use is in the
- * limits of its cgroup and of every one above it. Version 1 and 2 hierarchies can both be mounted;
- * each controller is in one of them. With a cgroup namespace, or in a container whose
- * /sys/fs/cgroup shows only its own part, the path in /proc/self/cgroup does not exist below the
- * mount: walking up from it ends at the mount itself, which is then the container's own group.
+ * A container sees the machine's /proc/meminfo and all its CPUs; what it may use is limited by its
+ * cgroup and every cgroup above it. Hierarchies of version 1 and 2 can both be mounted; each
+ * controller is in one of them. With a cgroup namespace, or in a container whose /sys/fs/cgroup
+ * shows only its own part, the path in /proc/self/cgroup does not exist below the mount. The walk
+ * up from it then ends at the mount itself, which is the container's own cgroup.
  *
- * CPUs: Cpus_allowed_list alone may name CPUs that could be plugged in one day, so it is cut with
- * those online.
+ * CPUs: Cpus_allowed_list may contain CPUs that are not plugged in, so only the online ones count.
  */
 #include <errno.h>
 #include <ftw.h>
@@ -68,7 +67,7 @@ static int count_cpus(const char *root, uint64_t *ret, struct err *e)
 	uint64_t n = 0;
 
 	mark_list(kernel_line(status, "Cpus_allowed_list"), &cpus);
-	/* A kernel without CPU hot-plug has no such file: then all that are allowed are online. */
+	/* A kernel without CPU hot-plug has no such file: all allowed CPUs are online. */
 	mark_list(online, &cpus);
 	for (size_t i = 0; i < CPUS_MAX; i++)
 		n += cpus.seen[i] == (online ? 2 : 1);
@@ -192,10 +191,9 @@ static struct limits cgroup_limits(const char *root)
 	return l;
 }
 
-/* ------------------------------------------------------------------ all together */
+/* ------------------------------------------------------------------ results */
 
-/* MemTotal counts hugepages that were set aside too, and nothing but a request for hugepages can
- * get at those. */
+/* MemTotal includes reserved hugepages, which are usable only as hugepages: subtract them. */
 static int ordinary_memory(const char *root, uint64_t *ret, struct err *e)
 {
 	auto_free char *text = kernel_text(root, "/proc/meminfo");
@@ -234,14 +232,14 @@ int host_measure(const char *root, const char *dir, struct host_measure *ret, st
 	return 0;
 }
 
-/* nftw() has no argument to pass; the walk runs on one pool thread at a time per variable. */
+/* nftw() passes no argument. One variable per thread: each walk runs on one thread. */
 static _Thread_local uint64_t used_bytes;
 
 static int add_used(const char *path, const struct stat *st, int type, struct FTW *where)
 {
 	(void)path;
 	(void)where;
-	/* A file that vanished meanwhile holds nothing. */
+	/* FTW_NS: the file was removed during the walk; it counts as 0. */
 	if (type != FTW_NS)
 		used_bytes += (uint64_t)st->st_blocks * 512;
 	return 0;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * host_watch.c - the facts of the host, read in a job and kept up to date.
  *
- * They are read at start, when the connection to the hypervisor comes or goes, on SIGHUP, and when
- * a client asks and they are older than FRESH_MS. A client gets what is there: no request waits for
- * files of the kernel. See host_facts.c for the files, host_check.c for the judgement.
+ * They are read at start, when the connection to the hypervisor is established or lost, on SIGHUP,
+ * and when a client requests them and they are older than FRESH_MS. The client gets the previous
+ * facts: no request waits for files of the kernel. See host_facts.c for the files, host_check.c for
+ * the evaluation.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -26,14 +27,14 @@ enum { FRESH_MS = 60 * 1000 };
 struct host_watch {
 	struct host_facts facts;
 	int64_t at;   /* wall clock; 0: not read yet */
-	int64_t mono; /* the same on the clock that nobody sets */
+	int64_t mono; /* the same, monotonic clock */
 	bool reading, again;
 	void (*on_keyids)(struct vmm *v, int64_t keyids);
 };
 
 struct reading {
 	struct vmm *v;
-	char *root, *qgs_socket, *tdx_firmware; /* copies: settings are the loop thread's */
+	char *root, *qgs_socket, *tdx_firmware; /* copies: only the loop thread may read settings */
 	struct host_facts facts;
 };
 
@@ -51,7 +52,7 @@ static void host_facts_work(void *arg)
  * own. Same rule as row "tdx_keyids" of host_check.c. */
 static int64_t host_keyids(const struct keyid_facts *k)
 {
-	if (k->told && k->guests)
+	if (k->reported && k->guests)
 		return (int64_t)k->guests;
 	return k->msr_read && k->msr_private > 1 ? (int64_t)k->msr_private - 1 : -1;
 }
@@ -101,7 +102,7 @@ void host_watch_refresh(struct vmm *v)
 	struct reading *r;
 
 	assert_loop_thread();
-	/* What is being read now may be older than the reason to read again. */
+	/* The read under way may have begun before the change that this call is about. */
 	w->again = w->reading;
 	if (w->reading)
 		return;

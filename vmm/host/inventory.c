@@ -10,7 +10,7 @@
  * read may be older than the request. If a file cannot be read, the rows stay as they are. The row
  * of a device that was removed stays while a CVM holds the device.
  *
- * See also: pci.c and numa.c (the files), waiters.c (who waits), admit/reservation.c (who uses it).
+ * See also: pci.c and numa.c (the files), waiters.c (waiting requests), admit/reservation.c (use).
  */
 #include <assert.h>
 #include <stdio.h>
@@ -148,7 +148,7 @@ static int inventory_put(void *arg, struct err *e)
 	return r || !l->has_nodes ? r : inventory_put_nodes(l, e);
 }
 
-/* ------------------------------------------------------------------ telling */
+/* ------------------------------------------------------------------ log and waiters */
 
 static void inventory_log(const struct inventory_run *l)
 {
@@ -157,7 +157,7 @@ static void inventory_log(const struct inventory_run *l)
 	char text[sizeof(inv->logged)];
 
 	if (!l->has_devices || !l->has_nodes)
-		return; /* the error says more */
+		return; /* the error is logged instead */
 	for (size_t i = 0; i < l->n_devices; i++) {
 		const struct device_row *d = &l->devices[i];
 
@@ -214,8 +214,8 @@ static void inventory_committed(void *arg, const struct err *e)
 	vmm_job_end(v);
 }
 
-/* The kernel does not answer. All waiters go on with the previous inventory, also those of the next
- * read, because nobody knows when this read ends. */
+/* The kernel does not answer. All waiters continue with the previous inventory, including those of
+ * the next read, because it is not known when this read will end. */
 static void inventory_late(void *arg)
 {
 	struct inventory_run *l = arg;
@@ -276,7 +276,7 @@ void inventory_refresh(struct vmm *v, void (*done)(void *arg), void *arg)
 		inventory_begin(v);
 	else
 		inv->again = true;
-	if (inv->late && !inv->call_timer) /* nobody knows when that read ends */
+	if (inv->late && !inv->call_timer) /* it is not known when that read will end */
 		(void)loop_after(vmm_settings(v)->loop, 0, inventory_call_waiting, inv,
 				 &inv->call_timer);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * inventory.h - devices and NUMA nodes of the host: reading them again (inventory.c).
+ * inventory.h - read the devices and NUMA nodes of the host (inventory.c).
  *
  * The result is in the tables devices and numa_nodes. Loop thread only.
  */
@@ -18,8 +18,8 @@ struct inventory *inventory_new(void);
 void inventory_close(struct vmm *v);
 void inventory_free(struct inventory *inv);
 
-/* Read the host again. @done (may be NULL) is called once: after the commit, or when the read has
- * failed or is late. A request for devices or hugepages is refused until this was done for it. */
+/* Read the host. @done (may be NULL) is called once: after the commit, or when the read has failed
+ * or is late. A request for devices or hugepages is refused until this was done for it. */
 void inventory_refresh(struct vmm *v, void (*done)(void *arg), void *arg);
 /* Can a fresh inventory change the refusal @e? If so, retry the request with .inspected set. */
 bool inventory_may_allow(const struct err *e);

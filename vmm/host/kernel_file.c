@@ -70,8 +70,8 @@ const char *kernel_line(const char *text, const char *name)
 	return NULL;
 }
 
-/* Digits at *at, which moves behind them. */
-static bool bounded(const char **at, unsigned *ret)
+/* Parse the digits at *at and advance it. */
+static bool kernel_range_number(const char **at, unsigned *ret)
 {
 	unsigned n = 0;
 
@@ -93,12 +93,12 @@ bool kernel_ranges(const char *list, void (*fn)(void *arg, unsigned from, unsign
 	if (!*list)
 		return true;
 	for (;;) {
-		if (!bounded(&list, &from))
+		if (!kernel_range_number(&list, &from))
 			return false;
 		to = from;
 		if (*list == '-') {
 			list++;
-			if (!bounded(&list, &to) || to < from)
+			if (!kernel_range_number(&list, &to) || to < from)
 				return false;
 		}
 		if (fn)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * kernel_file.h - small files of /proc, /sys and /dev, below a root.
  *
- * @root is put before the path: "" for the machine itself, a folder for trees made up by tests. All
- * of it is blocking, but only on kernel files. "Not there" and "not readable" are both no answer:
- * who asks goes on with what is left.
+ * @root is a prefix of the path: "" for the machine itself, a folder for the trees of tests. All
+ * functions block, but only on kernel files. A missing and an unreadable file give the same result;
+ * the caller continues without it.
  */
 #ifndef TEEPOD_VMM_HOST_KERNEL_FILE_H
 #define TEEPOD_VMM_HOST_KERNEL_FILE_H
@@ -20,17 +20,17 @@ char *kernel_text(const char *root, const char *path);
 /* The decimal number the file consists of. False, *ret untouched, if it is anything else. */
 bool kernel_number(const char *root, const char *path, uint64_t *ret);
 
-/* By stat(2): a control group that closes a device (DevicePolicy= of the unit) lets access(2) fail
- * for it, even with F_OK. */
+/* Uses stat(2): in a control group that denies a device (DevicePolicy= of the unit), access(2)
+ * fails for it, even with F_OK. */
 bool kernel_exists(const char *root, const char *path);
 
-/* What stands behind "NAME:" or "NAME  :" at the start of a line of @text, as in /proc/cpuinfo and
- * /proc/meminfo; up to the end of
- * @text, not of the line. NULL if no line starts so, or @text is NULL. */
+/* The text after "NAME:" or "NAME  :" at the start of a line of @text, as in /proc/cpuinfo and
+ * /proc/meminfo. It extends to the end of @text, not of the line. NULL if no line begins with
+ * @name, or @text is NULL. */
 const char *kernel_line(const char *text, const char *name);
 
-/* A list of ranges as the kernel writes them ("0-3,8"; "" is none) calls @fn for each range, in its
- * order. False if @list is anything else, up to a bound of 65,535; @fn may be NULL. */
+/* Parse a list of ranges as the kernel writes it ("0-3,8"; "" is empty) and call @fn (may be NULL)
+ * for each range, in order. False if @list is malformed or has a number above 65,535. */
 bool kernel_ranges(const char *list, void (*fn)(void *arg, unsigned from, unsigned to), void *arg);
 
 #endif

@@ -2,8 +2,8 @@
  * numa.c - NUMA nodes from sysfs.
  *
  * A node that is online has a folder nodeN; numbers may have gaps. Huge pages have one folder per
- * size in each node, and one per size for the whole machine, which is what a kernel without NUMA
- * has left.
+ * size in each node, and one per size for the whole machine; a kernel without NUMA has only the
+ * latter.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -66,8 +66,7 @@ static int read_pool(const char *root, const char *folder, const char *name, str
 	struct numa_pages p;
 	int end = 0;
 
-	/* Pools of sizes beyond what fits are of no use to guests, whose pages are 2 MiB or 1 GiB.
-	 */
+	/* Guests use pages of 2 MiB or 1 GiB: pools of further sizes are skipped. */
 	if (sscanf(name, "hugepages-%19lukB%n", &p.size_kib, &end) != 1 || name[end] ||
 	    n->n_pages == NUMA_PAGE_SIZES)
 		return 0;
@@ -86,7 +85,7 @@ static int by_size(const void *a, const void *b)
 	return (p->size_kib > q->size_kib) - (p->size_kib < q->size_kib);
 }
 
-/* A kernel without huge pages has no such folder, and then there are none. */
+/* A kernel without huge pages has no such folder: the node then has no pools. */
 static int read_pools(const char *root, const char *folder, struct numa_node *n, struct err *e)
 {
 	auto_free char *full = xasprintf("%s%s", root, folder);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * numa.h - the host's NUMA nodes: their CPUs, memory and reserved huge pages.
  *
- * Facts only, as of the moment of reading: who may take what is decided elsewhere.
+ * Facts only, as of the moment of reading; reservations are made in admit/.
  * Source: Documentation/ABI/stable/sysfs-devices-node and admin-guide/mm/hugetlbpage.rst of the
- * Linux kernel. libnuma tells the same, but only of the machine it runs on.
+ * Linux kernel. libnuma reports the same, but only for the machine it runs on.
  */
 #ifndef TEEPOD_VMM_HOST_NUMA_H
 #define TEEPOD_VMM_HOST_NUMA_H
@@ -23,7 +23,7 @@ struct numa_pages {
 struct numa_node {
 	unsigned id;
 	char *cpulist; /* as the kernel writes it: "0-31,64-95"; "" for a node of memory only */
-	unsigned cpus; /* how many that are */
+	unsigned cpus; /* number of CPUs in the list */
 	uint64_t memory_mib;
 	struct numa_pages pages[NUMA_PAGE_SIZES]; /* ascending by size */
 	size_t n_pages;
@@ -35,9 +35,8 @@ struct numa_host {
 };
 
 /* Read /sys/devices/system/node below @root ("" for the machine itself). A kernel without NUMA has
- * one node, 0, with all that there is. ERR_HOST, naming the file, where something that has to be
- * there is missing or is not what the kernel writes. Release with numa_free(). Blocking, but only
- * on kernel files. */
+ * one node, 0, with all CPUs and memory. ERR_HOST names the file that is missing or malformed. Free
+ * with numa_free(). Blocks, but only on kernel files. */
 int numa_read(const char *root, struct numa_host *ret, struct err *e);
 
 void numa_free(struct numa_host *h);

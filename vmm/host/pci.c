@@ -2,8 +2,8 @@
  * pci.c - PCI devices from sysfs.
  *
  * A device's folder has its attributes as small files; its IOMMU group and its driver are links
- * whose last part is the name. The vendor file is a copy made at boot: only the configuration space
- * itself tells that a device has stopped answering.
+ * whose last part is the name. The vendor file is a copy from boot time: only a read of the
+ * configuration space shows that a device has failed.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -107,7 +107,7 @@ static bool pci_is_passable(unsigned vendor, unsigned class, enum device_kind *r
 	return true;
 }
 
-/* No vendor: the device is gone, or what is there cannot be asked. */
+/* False if the configuration space cannot be read. */
 static bool config_vendor(const char *root, const char *address, unsigned *ret)
 {
 	auto_free char *path = xasprintf("%s" DEVICES "/%s/config", root, address);
@@ -120,10 +120,9 @@ static bool config_vendor(const char *root, const char *address, unsigned *ret)
 	return true;
 }
 
-/* ------------------------------------------------------------------ what is wrong with it */
+/* ------------------------------------------------------------------ faults */
 
-/* Bridges on the way to the device are in its group where they do not isolate, and stay with the
- * host. */
+/* Bridges above a device are in its IOMMU group if they do not isolate; they stay with the host. */
 static bool may_share_group(const char *root, const char *address)
 {
 	enum device_kind kind;
@@ -152,7 +151,7 @@ static void check_group(const char *root, struct device_row *d)
 	}
 }
 
-static void look_for_faults(const char *root, struct device_row *d)
+static void pci_find_fault(const char *root, struct device_row *d)
 {
 	unsigned vendor = 0;
 
@@ -174,7 +173,7 @@ static void look_for_faults(const char *root, struct device_row *d)
 
 /* ------------------------------------------------------------------ one device */
 
-/* -1: the kernel does not know, or has no NUMA. */
+/* 0 if the file holds -1: the kernel does not know the node, or has no NUMA. */
 static unsigned pci_numa_node(const char *root, const char *address)
 {
 	auto_free char *path = xasprintf(DEVICES "/%s/numa_node", address);
@@ -218,9 +217,9 @@ static bool pci_read_device(const char *root, const char *address, struct device
 	d.numa_node = pci_numa_node(root, address);
 	d.iommu_group = group_of(root, address);
 	link_name(root, address, "driver", d.driver, sizeof(d.driver));
-	/* vfio-pci enables a device only while somebody has it open. */
+	/* vfio-pci enables a device only while a process has it open. */
 	d.opened = !strcmp(d.driver, "vfio-pci") && is_enabled(root, address);
-	look_for_faults(root, &d);
+	pci_find_fault(root, &d);
 	*ret = d;
 	return true;
 }
@@ -313,17 +312,16 @@ static int device_check(const char *root, const struct device_row *want, struct 
 	struct device_row now;
 
 	if (!pci_read_device(root, want->address, &now)) {
-		err_set(e, ERR_HOST, "%s %s (%s) is not on the PCI bus (any more)",
+		err_set(e, ERR_HOST, "%s %s (%s) is not on the PCI bus",
 			device_kind_word[want->kind], want->address, want->description);
-		return err_hint(
-			e,
-			"put it back, or delete the CVM: its measured topology counts this device");
+		return err_hint(e, "put it back, or delete the CVM: its measured topology includes "
+				   "this device");
 	}
 	if (strcmp(now.product_id, want->product_id) != 0)
-		return err_set(e, ERR_HOST, "at %s there is %s now, where the CVM was given %s",
+		return err_set(e, ERR_HOST, "the device at %s is now %s; the CVM was given %s",
 			       want->address, now.product_id, want->product_id);
 	if (now.broken_reason[0])
-		return err_set(e, ERR_HOST, "%s %s cannot be given to a guest: %s",
+		return err_set(e, ERR_HOST, "%s %s cannot be passed to a guest: %s",
 			       device_kind_word[want->kind], want->address, now.broken_reason);
 	if (pci_host_driver(now.driver)) {
 		err_set(e, ERR_GPU_BUSY, "%s %s is in use by the host's driver %s",
