@@ -5,7 +5,7 @@
  * another name; the file is synced and then renamed. Afterwards the row records its size
  * (cvms.disk_made, in GiB). A crash in between leaves a disk that the row does not know, which is
  * adopted; a row never knows a disk that was not made. Once recorded, a missing or different disk
- * is an error: an empty disk in its place would look to the guest like the loss of all its data.
+ * is an error: to the guest a new, empty disk would be the loss of all its data.
  * Only the owner can request a new disk (new_disk), and then the old file is renamed and kept. A
  * disk that is larger than recorded is valid: the row is older, after a restore of the database,
  * and new_disk is refused.
@@ -55,9 +55,7 @@ static int disk_fault(const char *path, struct err *e, const char *fault)
 {
 	err_field(e, ERR_HOST, "disk", path, "the data disk of the CVM %s", fault);
 	return err_hint(
-		e,
-		"put its disk back; or start with new_disk: true, which makes an empty one in its "
-		"place");
+		e, "put its disk back; or start with new_disk: true, which creates an empty disk");
 }
 
 static int disk_open(const char *path, int *ret, uint64_t *ret_bytes, struct err *e)

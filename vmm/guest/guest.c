@@ -182,7 +182,7 @@ static int record_progress_turn(void *arg, struct err *e)
 static void serial_read(void *arg);
 static void record_retry(struct guest *g);
 
-/* True when the last report is recorded, or given up. */
+/* True when the last report is recorded, or no longer retried. */
 static bool guest_is_finished(const struct guest *g)
 {
 	return g->to_end && !g->reading && !g->timer && !g->commits_pending;
@@ -431,7 +431,7 @@ static void log_rotation_arm(struct vmm *v)
 				 v, &all->log_timer);
 }
 
-/* ------------------------------------------------------------------ who is listened to */
+/* ------------------------------------------------------------------ guests that are followed */
 
 void guest_listen(struct vmm *v, const struct cvm_row *c)
 {

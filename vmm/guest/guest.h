@@ -17,14 +17,16 @@ struct vmm;
 struct guests *guests_new(void);
 /* Not while jobs run. */
 void guests_free(struct guests *all);
+/* Follow the serial log of the running guest @c until it ends. */
 void guest_listen(struct vmm *v, const struct cvm_row *c);
+/* Stop following the log of @cvm, for example because the CVM is deleted. */
 void guest_forget(struct vmm *v, int64_t cvm);
 /* True while the end of the serial log of @cvm is not yet read and recorded. Operations are woken
  * when this changes. */
 bool guest_is_unread(const struct vmm *v, int64_t cvm);
 /* False when every log that was followed is read to its end, and recorded or given up. */
 bool guests_are_followed(const struct vmm *v);
-/* The node closes: stop to follow the logs, and cancel the rotation. */
+/* The node closes: stop following all logs, and cancel the rotation. */
 void guests_close(struct vmm *v);
 
 #endif

@@ -173,7 +173,7 @@ int guest_files_write(const struct guest_files *g, struct err *e)
 	return instance_info_put(g, e);
 }
 
-/* ------------------------------------------------------------------ who may come in */
+/* ------------------------------------------------------------------ access of QEMU's group */
 
 static int file_set_group(const char *path, gid_t gid, mode_t mode, struct err *e)
 {

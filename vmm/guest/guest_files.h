@@ -57,12 +57,11 @@ struct guest_files {
  * fails. */
 int guest_files_write(const struct guest_files *g, struct err *e);
 
-/* [job] Give QEMU's group @gid read access to the CVM's folder @cvm and to its folder @shared, and
- * nobody else. A daemon that is not root must be a member of @gid. */
+/* [job] Give QEMU's group @gid read access to the CVM's folder @cvm and to its folder @shared;
+ * other users get none. A daemon that is not root must be a member of @gid. */
 int guest_files_open_to(const char *cvm, const char *shared, gid_t gid, struct err *e);
 
-/* [job] Give QEMU's group @gid read access to the CVM's folder @cvm and to its folder @shared, and
- * nobody else. A daemon that is not root must be a member of @gid. */
+/* [job] Give QEMU's group @gid access to the disk @path: to read, and with @writable to write. */
 int guest_disk_open_to(const char *path, gid_t gid, bool writable, struct err *e);
 
 /* The vm_config text inside .sys-config.json. malloc'd, never NULL. */

@@ -82,7 +82,7 @@ static int machine_apply_manifest(const struct machine_in *in, struct machine *m
 	return 0;
 }
 
-/* ------------------------------------------------------------------ the rest */
+/* ------------------------------------------------------------------ machine */
 
 static int machine_networks(const struct machine_in *in, struct machine *m, struct err *e)
 {

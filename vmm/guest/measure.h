@@ -25,7 +25,7 @@ struct measurements {
 	char *vm_config;                     /* vm_config of .sys-config.json, owned */
 	struct measured mrtd, rtmr[RTMRS];
 	bool image_firmware; /* TDX: true = firmware of the image, false = of the node */
-	bool lite;           /* TDX: vm_config tells verifiers to ignore the ACPI tables in RTMR0
+	bool lite;           /* TDX: by vm_config, verifiers ignore the ACPI tables in RTMR0
 				(tdx_variant.h) */
 };
 

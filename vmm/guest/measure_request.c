@@ -300,7 +300,7 @@ static void measure_start_jobs(struct vmm *v)
 	}
 }
 
-/* ------------------------------------------------------------------ asking */
+/* ------------------------------------------------------------------ requests */
 
 static void measure_key_set(struct measure_request *a)
 {

@@ -40,7 +40,7 @@ static void image_folder_free(struct image_folder *f)
 
 #define auto_image_folder __attribute__((cleanup(image_folder_free)))
 
-/* ------------------------------------------------------------------ the image, by its folder */
+/* ------------------------------------------------------------------ image */
 
 /* True if folder @name is the image @wanted, or a newer version of the family @wanted than @best.
  */
@@ -132,13 +132,13 @@ static int refuse_host_dependent(const struct cvm_request *req, struct err *e)
 {
 	const struct {
 		const char *field;
-		bool asked;
+		bool given;
 	} no[] = { { "hugepages", req->hugepages },
 		   { "pin_numa", req->pin_numa },
 		   { "gpus", req->gpu_attach == GPU_ALL || req->n_gpus > 0 } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(no); i++)
-		if (no[i].asked)
+		if (no[i].given)
 			return err_field(e, ERR_UNSUPPORTED, no[i].field, NULL,
 					 "cannot print a domain with %s: only a host can choose "
 					 "its resources",

@@ -7,6 +7,7 @@
  * does not expect UTF-8 would obey them. A newline or too many bytes end any sequence: a guest that
  * opens a string and never closes it cannot hide its log.
  */
+#include <assert.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -138,6 +139,7 @@ size_t ansi_strip(struct ansi *a, const char *in, size_t n, char *out)
 		memcpy(out + kept, in + i, run);
 		kept += run;
 		i += run;
+		assert(kept <= i + 1); /* a byte held since the last call */
 		if (i == n)
 			break;
 		c = (unsigned char)in[i];

@@ -33,7 +33,7 @@ struct log_segment {
 /* Number of the current boot; 0 before the first. */
 unsigned log_boots_current(const struct log_boots *b);
 
-/* No boots.json yet: none. */
+/* Without boots.json the list is empty. */
 int log_boots_read(int dirfd, struct log_boots *ret, struct err *e);
 int log_boots_write(const char *dir, const struct log_boots *b, struct err *e);
 
@@ -46,8 +46,8 @@ void log_segment_name(enum log_stream s, unsigned boot, unsigned seg, char out[L
 /* Name of the live file of @s: a name in the folder, or an absolute path. */
 const char *log_live_name(const struct log_boots *b, enum log_stream s);
 
-/* True if @fd, a result of log_open_file(), says that only root may open libvirt's log of QEMU.
- * libvirt limits the size of that log itself, so there is nothing to rotate. */
+/* True if the result @fd of log_open_file() means that only root may open libvirt's log of QEMU.
+ * That log is not rotated here, because libvirt limits its size. */
 bool log_is_unreadable(enum log_stream s, int fd);
 
 /* Position of the first byte of @fd in all bytes of its stream. It is an extended attribute of the

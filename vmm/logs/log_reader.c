@@ -5,19 +5,19 @@
  * segment or the live file. Each file records the position of its first byte (log_start()). A
  * rotation and the next boot both move bytes from the live file to the next segment. So before it
  * reads more of the live file, the reader checks whether there is a segment with a higher number
- * than the last one it knows; if so it continues there. The mtime of the folder says when to scan
- * it. mtimes are as coarse as the tick of the kernel, so a folder that changed just now is scanned
- * again.
+ * than the last one it knows; if so it continues there. A new mtime of the folder causes
+ * a scan. mtimes are as coarse as the tick of the kernel, so a folder that changed just now is
+ * scanned again.
  *
  * What must hold: no byte is returned twice, and none is skipped silently. If a file begins after
- * the position (pruned segments, a flood, a full disk), a line in the text says how many bytes are
- * missing. Files without recorded positions (of an earlier release, or on file systems without
- * extended attributes) count as adjacent, unless their numbers show a gap.
+ * the position (pruned segments, a flood, a full disk), a line in the text states how many
+ * bytes are missing. Files without recorded positions (of an earlier release, or on file systems
+ * without extended attributes) count as adjacent, unless their numbers show a gap.
  *
  * Everything here may wait, for files and for a lock that others hold. So it runs in jobs, one at a
  * time for each reader, and stops at the deadline of the job.
  *
- * Who moves the bytes: logs.c.
+ * Bytes are moved by logs.c.
  */
 #include <assert.h>
 #include <errno.h>
@@ -76,7 +76,7 @@ static int reader_scan_folder(struct log_reader *r, struct err *e)
 	size_t n;
 
 	if (fstat(r->dirfd, &st) < 0)
-		return err_sys(e, errno, "look at the log folder");
+		return err_sys(e, errno, "stat the log folder");
 	clock_gettime(CLOCK_REALTIME, &now);
 	if (log_boots_read(r->dirfd, &r->boots, e) < 0 || log_segments(r->dirfd, &v, &n, e) < 0)
 		return -(int)e->code;
@@ -323,8 +323,8 @@ static bool is_next_boots_file(const struct log_reader *r)
 	       ours.st_dev == now.st_dev && ours.st_ino == now.st_ino;
 }
 
-/* The current file is the live file. A rotation may have cut it whose segment is gone, or somebody
- * may have emptied it. */
+/* The current file is the live file. It may have been truncated, by a user or by a rotation whose
+ * segment was removed since. */
 static void reader_reattach(struct log_reader *r, int64_t recorded)
 {
 	reader_attach(r, r->fd, 0, recorded);
@@ -439,7 +439,7 @@ int log_reader_read(struct log_reader *r, char *buf, size_t n, size_t *ret_n,
 	return 0;
 }
 
-/* ------------------------------------------------------------------ where to begin */
+/* ------------------------------------------------------------------ start position */
 
 struct tail {
 	uint64_t lines;  /* still to find */
@@ -472,7 +472,7 @@ static bool tail_in_chunk(struct tail *t, const char *chunk, size_t n, uint64_t 
 	return floor > 0;
 }
 
-/* Search @fd backwards. *at: where to begin. Returns 0 or -errno. */
+/* Search @fd backwards. *at: the start position. Returns 0 or -errno. */
 static int tail_in_file(struct tail *t, int fd, char *chunk, uint64_t *at, bool *found)
 {
 	uint64_t pos = log_fd_size(fd);

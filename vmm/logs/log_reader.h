@@ -25,8 +25,8 @@ struct log_request {
 
 enum log_more {
 	LOG_MORE,  /* call again now; perhaps there were no bytes because all were stripped */
-	LOG_QUIET, /* following, and nothing new: call again later */
-	LOG_END,   /* the end; log_reader_reason() says why */
+	LOG_QUIET, /* following, and no new bytes: call again later */
+	LOG_END,   /* the end; see log_reader_reason() */
 };
 
 enum {
@@ -49,7 +49,7 @@ int log_reader_read(struct log_reader *r, char *buf, size_t n, size_t *ret_n,
 unsigned log_reader_boot(const struct log_reader *r);
 /* "" before LOG_END, then "end of log" or "boot 3 began". */
 const char *log_reader_reason(const struct log_reader *r);
-/* NULL is allowed. */
+/* @r may be NULL. */
 void log_reader_free(struct log_reader *r);
 
 #endif

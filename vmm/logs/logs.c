@@ -50,7 +50,7 @@ static int log_folder_open(const char *dir, struct err *e)
 	return fd < 0 ? err_sys(e, errno, "open log folder %s", dir) : fd;
 }
 
-/* Open the folder and lock it. Whoever moves logs needs the lock, until the descriptor is closed.
+/* Open the folder and lock it. Code that moves logs holds this lock until it closes the descriptor.
  */
 static int log_folder_lock(const char *dir, int max_ms, struct err *e)
 {
