@@ -321,8 +321,8 @@ static void a_register_without_a_value_has_a_reason(void **st)
 	t->row.image_hash[0] = '\0';
 	measure_ok(t, MANIFEST, &a);
 	register_is(&a.m.mrtd, mrtd_of(t, "new.fd"));
-	register_unknown(&a.m.rtmr[1], "boot loader of its own");
-	register_unknown(&a.m.rtmr[2], "boot loader of its own");
+	register_unknown(&a.m.rtmr[1], "its own boot loader");
+	register_unknown(&a.m.rtmr[2], "its own boot loader");
 }
 
 #define MANIFEST_ACPI(word)                                                           \

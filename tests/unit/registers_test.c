@@ -120,7 +120,7 @@ static void breaks(size_t at, unsigned n, uint64_t value, const char *why)
 static void what_qemu_would_refuse_is_refused_with_its_reason(void **st)
 {
 	(void)st;
-	breaks(TABLE - 1, 1, 0, "no GUID table");
+	breaks(TABLE - 1, 1, 0, "not end with a GUID table");
 	breaks(TABLE - 18, 2, 0xffff, "longer than the file");
 	breaks(TABLE - 18, 2, 3, "longer than the file");
 	breaks(TABLE - 36, 2, 200, "longer than the table");

@@ -143,28 +143,29 @@ static int kernel_digest(const struct boot_files *f, bool patched, uint64_t init
 static void measure_kernel(const struct boot_files *f, const struct firmware *fw,
 			   struct file_measures *ret)
 {
-	bool as_it_is =
+	bool unchanged =
 		f->kernel_normalized || fw->ways.named_blobs || qemu_leaves_kernel_alone(f->qemu);
 	struct measured m = { .known = true };
 	uint8_t digest[SHA384_LEN];
 	struct err e;
 
-	if (!as_it_is && !f->qemu) {
+	if (!unchanged && !f->qemu) {
 		measure_failed(&ret->rtmr1, "the version of QEMU is not known");
 		return;
 	}
 	/* QEMU reads this option and writes the video mode to the setup header. */
-	if (!as_it_is && f->cmdline && strstr(f->cmdline, "vga=")) {
-		measure_failed(&ret->rtmr1,
-			       "QEMU %s takes vga= from the kernel command line into the kernel",
-			       f->qemu);
+	if (!unchanged && f->cmdline && strstr(f->cmdline, "vga=")) {
+		measure_failed(
+			&ret->rtmr1,
+			"QEMU %s writes vga= from the kernel command line to the kernel's header",
+			f->qemu);
 		return;
 	}
-	if (kernel_digest(f, !as_it_is, ret->initrd.size, digest, &e) < 0) {
+	if (kernel_digest(f, !unchanged, ret->initrd.size, digest, &e) < 0) {
 		measure_failed(&ret->rtmr1, "%s", e.text);
 		return;
 	}
-	ret->memory_mib = as_it_is ? 0 : f->memory_mib;
+	ret->memory_mib = unchanged ? 0 : f->memory_mib;
 	rtmr1_of(digest, m.value);
 	ret->rtmr1 = m;
 }
@@ -189,9 +190,9 @@ static void measure_boot(const struct boot_files *f, const struct firmware *fw,
 			 struct file_measures *ret)
 {
 	static const char loader[] =
-		"the image boots by a boot loader of its own, which measures what it finds";
+		"the image boots with its own boot loader, which makes its own measurements";
 	static const char other[] =
-		"the firmware is none whose way with a kernel is known (edk2 with fw_cfg)";
+		"this firmware is unknown: it does not start a kernel like edk2 with fw_cfg";
 	const char *why = !f->kernel || !f->initrd ? loader : !fw->known_ways ? other : NULL;
 
 	if (why) {

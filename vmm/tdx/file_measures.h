@@ -18,7 +18,7 @@ struct measured {
 	char reason[240];          /* if not, for people */
 };
 
-/* Record that there is no value, and why. */
+/* Record that the value is not known, and the reason. */
 void measure_failed(struct measured *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 struct boot_files {
@@ -39,7 +39,7 @@ struct file_id {
 
 struct file_measures {
 	struct measured mrtd, rtmr1, rtmr2;
-	/* of what: */
+	/* the inputs: */
 	struct file_id firmware, kernel, initrd;
 	uint64_t memory_mib; /* 0: valid for every amount of memory */
 };

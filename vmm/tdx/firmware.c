@@ -3,7 +3,7 @@
  *
  * The volume is a GUID-defined section (PI specification, volume 3): after the GUID a 16-bit offset
  * from the start of the section to the data, which is an LZMA file in the old format. libarchive
- * unpacks it. The file may come from a stranger: all offsets are checked, and sizes are limited.
+ * unpacks it. The file may be hostile: all offsets are checked, and sizes are limited.
  */
 #include "vmm/tdx/firmware.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * firmware.h - detects how a firmware file starts a kernel. Pure.
  *
- * What is measured of a kernel depends on how the firmware takes it from QEMU, which has changed in
+ * The measurement of a kernel depends on how the firmware reads it from QEMU, which has changed in
  * edk2 (QemuKernelLoaderFsDxe and GenericQemuLoadImageLib). The code is in a firmware volume that
  * is compressed with LZMA; its texts distinguish the versions. MRTD covers the same bytes, so a
  * verifier can trust the result.

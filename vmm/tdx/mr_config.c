@@ -6,6 +6,7 @@
  */
 #include "vmm/tdx/mr_config.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,7 +83,7 @@ void instance_id_of(const uint8_t seed[INSTANCE_SEED_LEN], const uint8_t app_id[
 	id_hex(digest, APP_ID_LEN, ret);
 }
 
-/* ------------------------------------------------------------------ what the manifest says */
+/* ------------------------------------------------------------------ values of the manifest */
 
 struct app {
 	enum key_provider kind;
@@ -232,7 +233,7 @@ static json_t *script_hashes(const json_t *manifest)
 	return list;
 }
 
-/* @instance_id: "" if the manifest wants none. */
+/* @instance_id: "" if the manifest disables it. */
 static char *mr_document(const struct app *a, const struct mr_config_input *in,
 			 const char *instance_id)
 {
@@ -271,6 +272,7 @@ static void mr_config_choose_v3(const struct app *a, const struct mr_config_inpu
 {
 	char instance_id[41] = "";
 
+	assert(a->provider_id && m->version == 0);
 	m->version = 3;
 	m->pending = !a->no_instance_id && !in->instance_seed;
 	if (m->pending)
@@ -288,6 +290,7 @@ static void mr_config_choose_v2(const struct app *a, const struct mr_config_inpu
 	uint8_t compose_hash[SHA256_LEN], provider_id[PROVIDER_ID_MAX];
 	size_t n = strlen(a->provider_id) / 2;
 
+	assert(n <= sizeof(provider_id) && m->version == 0);
 	id_sha256(in->manifest, strlen(in->manifest), compose_hash);
 	(void)id_unhex(a->provider_id, provider_id, n);
 	m->version = 2;
@@ -303,7 +306,7 @@ static void mr_config_choose_v1(const struct mr_config_input *in, struct mr_conf
 	mr_config_v1(compose_hash, m->id);
 }
 
-/* ------------------------------------------------------------------ which one */
+/* ------------------------------------------------------------------ choice of the form */
 
 /* True if this is an image of dstack that is older than @major.@minor.@patch. */
 static bool is_dstack_before(const struct mr_config_input *in, unsigned major, unsigned minor,
@@ -361,6 +364,7 @@ int mr_config_choose(const struct mr_config_input *in, struct mr_config *ret, st
 		    mr_config_form(&a, in, &m, e) < 0)
 			return -(int)e->code;
 	}
+	assert(!m.document == !m.instance_info);
 	*ret = m;
 	return 0;
 }
@@ -374,8 +378,8 @@ void mr_config_free(struct mr_config *m)
 
 /* ------------------------------------------------------------------ the seed */
 
-/* The guest may have written anything here. So links are not followed, FIFOs are not waited for,
- * and invalid documents count as absent. */
+/* The guest can write to this folder. So links are not followed, a FIFO does not block, and an
+ * invalid document counts as absent. */
 static json_t *read_instance_info(const char *shared_dir)
 {
 	auto_free char *path = xasprintf("%s/.instance_info", shared_dir),

@@ -13,7 +13,7 @@
  * A manifest without key_provider_id gets V1, one with it V3. dstack's own images before 0.6.0 get
  * V2 instead of V3, because their guests refuse later versions. dstack's images before 0.5.2 do not
  * support MRCONFIGID: they get none, and key_provider_id is refused, because it would bind nothing.
- * Images of others (family not "dstack" or "dstack-...") follow the current rule, whatever their
+ * Images of other families (not "dstack" or "dstack-...") follow the current rule, whatever their
  * version number is.
  */
 #ifndef TEEPOD_VMM_TDX_MR_CONFIG_H
@@ -71,7 +71,7 @@ void mr_config_free(struct mr_config *m);
  * before the first start. dstack draws a random seed; a random UUID is one. */
 void mr_config_seed(const char *shared_dir, const char *vm_uuid, uint8_t ret[INSTANCE_SEED_LEN]);
 
-/* Check the fields of a manifest that MRCONFIGID is made of. */
+/* Check the fields of a manifest that MRCONFIGID includes. */
 int mr_config_check(const json_t *manifest, struct err *e);
 
 /* ------------------------------------------------------------------ the forms */

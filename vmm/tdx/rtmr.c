@@ -219,8 +219,8 @@ int pe_digest(const uint8_t *file, size_t n, uint8_t ret[SHA384_LEN], struct err
 	return 0;
 }
 
-/* ------------------------------------------------------------------ the kernel as QEMU before 10.2
- * hands it over */
+/* ------------------------------------------------------------------ the kernel that QEMU
+ * before 10.2 passes */
 
 /* Offsets in the setup header: Linux Documentation/arch/x86/boot.rst. */
 enum {

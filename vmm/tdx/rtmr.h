@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * rtmr.h - RTMR1 and RTMR2: what firmware and EFI stub measure of a directly booted Linux. Pure.
+ * rtmr.h - RTMR1 and RTMR2: the measurements that firmware and EFI stub make of a directly booted
+ * Linux. Pure.
  *
  * A register begins as zeros; an event with digest d makes it SHA-384(register | d). The events of
  * a kernel that OVMF starts from QEMU's fw_cfg:
@@ -30,7 +31,7 @@ void sha384(const void *data, size_t n, uint8_t ret[SHA384_LEN]);
  * start it. */
 int pe_digest(const uint8_t *file, size_t n, uint8_t ret[SHA384_LEN], struct err *e);
 
-/* Apply in place what QEMU before 10.2 writes to the setup header of a bzImage, for a TD as well
+/* Change the setup header of a bzImage in place, as QEMU before 10.2 does, for a TD as well
  * (hw/i386/x86-common.c). The initrd is placed as high as the memory below 4 GiB allows, so the
  * digest depends on @memory_mib. ERR_INVALID, field "kernel": no bzImage of boot protocol 2.12 or
  * newer. ERR_INCOMPATIBLE: the initrd does not fit into the memory. */

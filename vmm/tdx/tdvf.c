@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * tdvf.c - computes MRTD of a firmware file. Pure.
  *
- * What must hold: the file may come from a stranger, because images can bring their own. Every
- * offset is checked against the file before it is used, and the checks are those of QEMU
- * (hw/i386/tdvf.c, hw/i386/pc_sysfw_ovmf.c), so that what is measured here is what would boot.
+ * What must hold: every offset is checked against the file before it is used, because an image may
+ * contain a hostile firmware. The checks are those of QEMU (hw/i386/tdvf.c,
+ * hw/i386/pc_sysfw_ovmf.c): a file that is measured here also boots.
  */
 #include "vmm/tdx/tdvf.h"
 
@@ -63,8 +63,7 @@ static int tdvf_invalid(struct err *e, const char *what)
 	return err_field(e, ERR_INVALID, "firmware", NULL, "the firmware is not a TDVF: %s", what);
 }
 
-/* ------------------------------------------------------------------ from the end of the file to
- * the metadata */
+/* ------------------------------------------------------------------ metadata */
 
 /* Entries are read upwards from the end of the table: data, length of the whole entry, GUID. */
 static int tdvf_find_metadata(struct view fw, size_t *ret, struct err *e)
@@ -72,7 +71,7 @@ static int tdvf_find_metadata(struct view fw, size_t *ret, struct err *e)
 	size_t foot = fw.n - AFTER_TABLE - ENTRY_FOOT, left = (size_t)tdvf_le(fw.data + foot, 2);
 
 	if (memcmp(fw.data + foot + 2, table_guid, GUID_LEN) != 0)
-		return tdvf_invalid(e, "there is no GUID table at its end");
+		return tdvf_invalid(e, "it does not end with a GUID table");
 	if (left < ENTRY_FOOT || left - ENTRY_FOOT > foot)
 		return tdvf_invalid(e, "its GUID table is longer than the file");
 	left -= ENTRY_FOOT;
@@ -149,12 +148,12 @@ static int tdvf_check_section(struct view fw, const struct section *s, struct er
 		return tdvf_invalid(e, "a section has more data than memory");
 	if (is_section_from_file(s) != (s->data_size != 0))
 		return tdvf_invalid(e, "a section has no data, or data where there is none to be");
-	/* QEMU adds all memory of the section from the file, whatever the size of its data is. */
+	/* QEMU adds all memory of the section from the file, even if its data is shorter. */
 	if (is_section_from_file(s) && (s->data_offset > fw.n || s->size > fw.n - s->data_offset))
 		return tdvf_invalid(e, "a section's data lies outside the file");
 	if (s->type == TD_HOB && s->attributes & ATTRIBUTE_EXTEND)
 		return tdvf_invalid(
-			e, "its TD HOB is measured, whose content QEMU makes at the start");
+			e, "its TD HOB is measured, but QEMU creates its content at the start");
 	return 0;
 }
 
@@ -177,7 +176,7 @@ static int tdvf_check_sections(struct view fw, size_t at, unsigned n, struct err
 	return hob ? 0 : tdvf_invalid(e, "it has no place for the TD HOB");
 }
 
-/* ------------------------------------------------------------------ measuring */
+/* ------------------------------------------------------------------ MRTD */
 
 static void mrtd_put(EVP_MD_CTX *ctx, const void *data, size_t n)
 {

@@ -56,20 +56,20 @@ static int tdx_variant_decide(const json_t *manifest, uint64_t memory_mib, struc
 			      struct err *e)
 {
 	static const char field[] = "compose_file.requirements.tdx_measure_acpi_tables";
-	const json_t *asked = json_object_get(json_object_get(manifest, "requirements"),
+	const json_t *given = json_object_get(json_object_get(manifest, "requirements"),
 					      "tdx_measure_acpi_tables");
 	bool can = v->measurement && v->checksum_file;
 
-	if (asked && !json_is_null(asked) && !json_is_boolean(asked))
+	if (given && !json_is_null(given) && !json_is_boolean(given))
 		return err_field(e, ERR_COMPOSE_INVALID, field, NULL, "%s: expected true or false",
 				 field);
-	if (json_is_false(asked) && !can)
+	if (json_is_false(given) && !can)
 		return err_field(
 			e, ERR_IMAGE_MISMATCH, field, "false",
 			"%s is false, and the image has no measurement.tdx.cbor to be verified by",
 			field);
-	if (json_is_boolean(asked))
-		v->lite = json_is_false(asked);
+	if (json_is_boolean(given))
+		v->lite = json_is_false(given);
 	else
 		v->lite = can && (memory_mib >= LITE_ALWAYS_MIB || memory_mib == LITE_ALSO_MIB);
 	return 0;

@@ -2,7 +2,7 @@
  * tdx_variant.h - chooses how a verifier checks a TD: with its ACPI tables, or without.
  *
  * dstack's verifiers know two variants. "legacy" recomputes RTMR0 with the ACPI tables that a QEMU
- * of the same version makes. "lite" uses digests that the image brings (measurement.tdx.cbor,
+ * of the same version builds. "lite" uses digests that the image contains (measurement.tdx.cbor,
  * listed in sha256sum.txt) and ignores the tables. vm_config names the second and carries both
  * files.
  */
