@@ -5,6 +5,7 @@
  */
 #include "vmm/compose/compose_merge.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -198,6 +199,7 @@ static void put_indented(struct buf *b, const char *p)
 			p = put_string(b, p);
 			continue;
 		}
+		assert(!closes || depth > 0);
 		if (closes)
 			put_new_line(b, --depth);
 		buf_add(b, p, 1);

@@ -4,7 +4,7 @@
  * Every function blocks and belongs in a job.
  *
  * What must hold: states and lists come only from calls that libvirt answers from its own memory.
- * QEMU's monitor protocol has no deadline, so one call that asks a stopped QEMU for statistics
+ * QEMU's monitor protocol has no deadline, so one call that requests statistics from a stopped QEMU
  * would block its thread for ever. Calls that need an answer from QEMU use HV_QEMU (hv_lease.h).
  *
  * Finding and releasing a domain: domain_ref.c. Port forwards: monitor.c.

@@ -191,17 +191,17 @@ static void xml_share(struct places *p)
 
 /* ------------------------------------------------------------------ channels */
 
-static void xml_channel(struct xml_out *o, const char *dir, const char *who, unsigned port)
+static void xml_channel(struct xml_out *o, const char *dir, const char *name, unsigned port)
 {
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 
-	(void)snprintf(path, sizeof(path), "%s/%s.sock", dir, who);
+	(void)snprintf(path, sizeof(path), "%s/%s.sock", dir, name);
 	xml_open_tag(o, "channel");
 	xml_attr(o, "type", "unix");
 	xml_empty_tag(o, "source", "mode", "bind", "path", path, NULL);
 	xml_open_tag(o, "target");
 	xml_attr(o, "type", "virtio");
-	xml_attrf(o, "name", "teepod.%s.0", who);
+	xml_attrf(o, "name", "teepod.%s.0", name);
 	xml_close_tag(o);
 	xml_open_tag(o, "address");
 	xml_attr(o, "type", "virtio-serial");
@@ -299,7 +299,7 @@ static void xml_host_device(struct xml_out *o, const char *address, unsigned por
 	unsigned domain, bus, slot, function;
 
 	if (sscanf(address, "%x:%x:%x.%x", &domain, &bus, &slot, &function) != 4)
-		return; /* domain_check() has looked */
+		return; /* domain_check() has checked this */
 	xml_open_tag(o, "hostdev");
 	xml_attr(o, "mode", "subsystem");
 	xml_attr(o, "type", "pci");

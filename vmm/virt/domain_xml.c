@@ -4,7 +4,7 @@
  * DOC: Theory of operation
  *
  * A verifier recomputes what a TD measured from the command line of the usual launcher
- * (dstack-vmm). So the machine that libvirt starts must look the same from inside. Devices and
+ * (dstack-vmm). So the machine that libvirt starts must be the same for its guest. Devices and
  * their addresses are in domain_devices.c. libvirt differs from the launcher in three things, found
  * by comparing all ACPI tables and all of fw_cfg in a guest (tests/measured). They are overridden
  * through libvirt's namespace for QEMU arguments:

@@ -156,7 +156,7 @@ static int remove_state_of_other_boot(const char *root, const char *stamp, struc
 
 /* True if this status file is of a domain whose QEMU was never executed. The driver writes the file
  * before it knows QEMU's pid, and the child waits for the driver before exec. If the driver dies in
- * between, the file says pid='0' and there is no process. */
+ * between, the file has pid='0' and no process exists. */
 static bool is_unborn_domain(const char *path)
 {
 	auto_free char *text = NULL;

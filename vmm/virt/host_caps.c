@@ -167,7 +167,7 @@ static bool kvm_works(void)
 	return fd >= 0 && cpu_virtualizes();
 }
 
-/* A TD is a KVM guest, so libvirt must be asked about KVM guests. Without KVM it rejects the
+/* A TD is a KVM guest, so the query must be about KVM guests. Without KVM it rejects the
  * question. This follows what libvirt itself offers; kvm_works() is stricter, for ordinary guests.
  */
 bool host_caps_offer_kvm(const char *xml)

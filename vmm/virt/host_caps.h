@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "vmm/virt/hv_caps.h"
 
-/* [job] Ask libvirt and the host. @emulator: the QEMU binary to ask about; NULL: libvirt's default.
+/* [job] Query libvirt and the host. @emulator: the QEMU binary to query; NULL: libvirt's default.
  */
 int host_caps_probe(virConnectPtr conn, const char *emulator, struct hv_caps *ret, struct err *e);
 

@@ -16,10 +16,10 @@ struct hv_caps {
 	char libvirt[16], qemu[16]; /* versions, "9.0.0" */
 	char emulator[128];         /* path of the QEMU binary */
 	char machine[64];           /* newest q35 with its version, "pc-q35-7.2"; "" = unknown */
-	bool tdx;                   /* both versions suffice and the domain capabilities say yes */
-	char tdx_reason[160];       /* why there is no TDX, for people; "" if there is */
-	bool iommufd; /* libvirt, QEMU and kernel can pass host devices through iommufd */
-	bool kvm;     /* /dev/kvm can be opened and the CPU has vmx or svm */
+	bool tdx;             /* both versions suffice, and the domain capabilities include TDX */
+	char tdx_reason[160]; /* for people: the reason if tdx is false; else "" */
+	bool iommufd;         /* libvirt, QEMU and kernel can pass host devices through iommufd */
+	bool kvm;             /* /dev/kvm can be opened and the CPU has vmx or svm */
 	/* libvirt is root, and runs QEMU as user @uid and group @gid. */
 	bool has_user;
 	uid_t uid;

@@ -13,7 +13,7 @@
 
 struct hypervisor;
 
-/* Who has to answer the call that the job makes. */
+/* The process that must answer the call of the job. */
 enum hv_answer {
 	HV_LIBVIRT, /* libvirt alone, or a QEMU that was just started */
 	/* A running QEMU, and the job can be done later. Such calls without answer occupy threads

@@ -32,7 +32,7 @@ struct hv_config {
 	bool never;             /* never connect: every job that needs a connection is refused */
 	void (*on_event)(void *arg, const struct hv_event *ev); /* loop thread */
 	/* Loop thread. @up: connected (again), and the capabilities are known. !@up: lost, or could
-	 * not connect; *e says why. The connection is retried with back-off. */
+	 * not connect; *e has the reason. The connection is retried with back-off. */
 	void (*on_link)(void *arg, bool up, const struct err *e);
 	void *arg;
 };
@@ -58,7 +58,7 @@ int hv_power_button(struct hypervisor *h, const char *uuid, struct err *e);
 int hv_undefine(struct hypervisor *h, const char *uuid, struct err *e);
 /* [job] State of one domain; absent is a state, not an error. */
 int hv_state(struct hypervisor *h, const char *uuid, enum domain_state *ret, struct err *e);
-/* [job] Ask QEMU why it paused a domain in state DOMAIN_PAUSED_IO. *ret: DOMAIN_PAUSED_NOSPC or
+/* [job] Query QEMU why it paused a domain in state DOMAIN_PAUSED_IO. *ret: DOMAIN_PAUSED_NOSPC or
  * DOMAIN_PAUSED_IO. */
 int hv_pause_cause(struct hypervisor *h, const char *uuid, enum domain_state *ret, struct err *e);
 /* [job] Resume a paused domain. Success if it runs already; ERR_NOT_FOUND if it has ended. */

@@ -70,7 +70,7 @@ static inline void hypervisor_unlock(struct hypervisor *h)
 	(void)pthread_mutex_unlock(&h->lock);
 }
 
-/* Mutex held, any thread: let the loop thread look for events, a lost connection or an end. */
+/* Mutex held, any thread: let the loop thread check for events, a lost connection or an end. */
 static inline void hypervisor_wake(struct hypervisor *h)
 {
 	if (!h->closed)

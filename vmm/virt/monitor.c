@@ -28,10 +28,10 @@ static int monitor_command(virDomainPtr dom, const char *text, char **reply, str
 	return 0;
 }
 
-static bool is_same_address(const char *shown, const char *asked)
+static bool is_same_address(const char *shown, const char *address)
 {
 	/* slirp prints the wildcard address as a star */
-	return !strcmp(shown, asked) || (!strcmp(shown, "*") && !strcmp(asked, "0.0.0.0"));
+	return !strcmp(shown, address) || (!strcmp(shown, "*") && !strcmp(address, "0.0.0.0"));
 }
 
 /* Lines of the table look like
@@ -70,7 +70,7 @@ static int forward_check_address(const char *address, struct err *e)
 		return 0;
 	err_set(e, ERR_INVALID,
 		"host address %s is not an IPv4 address; QEMU cannot forward from others", address);
-	return err_hint(e, "give the CVM other ports");
+	return err_hint(e, "forward ports from an IPv4 address");
 }
 
 static int forward_refused(virDomainPtr dom, const char *reply, bool udp, const char *address,

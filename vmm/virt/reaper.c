@@ -11,7 +11,7 @@
  * What must hold: only orphaned QEMUs are collected. libvirt waits for its direct children itself
  * and fails if their status is taken, so waitpid(-1) is not allowed. A direct child can be a QEMU,
  * too: the capability probe runs `qemu-system-... -daemonize` and waits for the parent half. An
- * orphan was made a daemon and leads a session of its own, while direct children of libvirt stay in
+ * orphan was made a daemon and has its own session, while direct children of libvirt stay in
  * our session. So both the name and the session are checked.
  */
 #include "vmm/virt/reaper.h"

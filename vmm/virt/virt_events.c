@@ -39,7 +39,7 @@
 struct source {
 	struct source *next;
 	int id;
-	bool removed; /* by libvirt: no callback is called any more */
+	bool removed; /* by libvirt: its callback is no longer called */
 	bool dirty;   /* the handle does not have the wanted state yet */
 
 	int fd;      /* our duplicate; -1: a timer */
