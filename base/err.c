@@ -269,11 +269,11 @@ static struct text_line without_time(struct text_line l)
 
 /* The last error with a name, else the first line that is not a notice, else the text before the
  * notices. */
-static struct text_line cause_of(const char *said)
+static struct text_line cause_of(const char *output)
 {
 	struct text_line named = { 0 }, plain = { 0 }, first = { "", 0 }, before;
 
-	for (const char *p = said; *p; p += strspn(p, "\r\n")) {
+	for (const char *p = output; *p; p += strspn(p, "\r\n")) {
 		struct text_line l = line_at(p);
 
 		p += l.n;
@@ -294,9 +294,9 @@ static struct text_line cause_of(const char *said)
 	return before.n ? before : first;
 }
 
-void err_cause(const char *said, char *out, size_t n)
+void err_cause(const char *output, char *out, size_t n)
 {
-	struct text_line l = cause_of(said);
+	struct text_line l = cause_of(output);
 
 	(void)snprintf(out, n, "%.*s", (int)l.n, l.at);
 }

@@ -73,7 +73,7 @@ struct err {
 	char value[200]; /* the invalid value, printable, cut (to 95 bytes by err_field()), or "" */
 	char text[320];  /* for people; no program parses it */
 	char hint[200];  /* what would be accepted, or what to do; or "" */
-	struct err_cap cap; /* for ERR_CAPACITY and codes that say so; a balance may be negative */
+	struct err_cap cap; /* for codes that refer to .cap; a balance may be negative */
 	unsigned retry_s;   /* when to retry, 0 = unknown */
 };
 
@@ -104,10 +104,10 @@ void err_hide_total(struct err *e);
 /* Add a hint, after any of the above. Returns -e->code. */
 int err_hint(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Find the cause in @said, the output of a program that failed (QEMU in a message of libvirt,
+/* Find the cause in @output, the output of a program that failed (QEMU in a message of libvirt,
  * qemu-img): the line with the error, not warnings, notices or advice. Into @out of @n bytes, cut
  * to fit. */
-void err_cause(const char *said, char *out, size_t n);
+void err_cause(const char *output, char *out, size_t n);
 
 /* The word for @code in rows and logs: "invalid", "not_found", ...; "unknown" if it is not in the
  * enum. */

@@ -43,7 +43,7 @@ struct host_query {
 	bool over, closed, hangs;
 	int signum; /* signal that ended the query, or 0 */
 	struct hv_caps caps;
-	bool answered; /* @caps is valid; otherwise @error says why not */
+	bool answered; /* @caps is valid; otherwise @error has the reason */
 	char error[400];
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * check_host.h - teepod --check-host: can this host run TDX guests, and what is missing?
+ * check_host.h - teepod --check-host: what this host needs to run TDX guests, and what is missing.
  */
 #ifndef TEEPOD_DAEMON_CHECK_HOST_H
 #define TEEPOD_DAEMON_CHECK_HOST_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * cvm_states.c - columns of the table cvms that say in which state a CVM is.
+ * cvm_states.c - columns of the table cvms with the state of a CVM.
  */
 #include <assert.h>
 #include <string.h>

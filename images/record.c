@@ -51,7 +51,7 @@ static int stat_image_file(int dirfd, const char *name, struct stat *st, struct 
 	if (fstatat(dirfd, name, st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? err_field(e, ERR_NOT_FOUND, "image", name,
 						   "image file %s is missing", name)
-				       : err_sys(e, errno, "look at image file %s", name);
+				       : err_sys(e, errno, "stat image file %s", name);
 	if (!S_ISREG(st->st_mode))
 		return err_field(e, ERR_CONFLICT, "image", name,
 				 "image file %s is not a regular file", name);
@@ -98,7 +98,7 @@ static int check_recorded_file(int dirfd, char *line, struct err *e)
 		return -(int)e->code;
 	if (st.st_size != size)
 		return err_field(e, ERR_CONFLICT, "image", name,
-				 "image file %s has %" PRId64 " bytes, the record says %" PRId64,
+				 "image file %s has %" PRId64 " bytes; its record has %" PRId64,
 				 name, (int64_t)st.st_size, size);
 	if (mtime_ns(&st) != mtime)
 		return err_field(e, ERR_CONFLICT, "image", name,
@@ -164,7 +164,7 @@ static int check_content(const char *dir, const char *name, const char *hash, ch
 	if (strcmp(img.os_image_hash, hash) != 0)
 		return err_field(e, ERR_CONFLICT, "image", name,
 				 "sha256sum.txt has changed: the image's hash is %.16s..., "
-				 "the database says %.16s...",
+				 "the database has %.16s...",
 				 img.os_image_hash, hash);
 	*ret = take_ptr(&record);
 	return 0;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * verify.c - is this folder the image it says it is?
+ * verify.c - verify that the files of an image folder match its digests.
  *
  * The chain of trust ends in one hash: digest.txt is the SHA-256 of sha256sum.txt, which lists
- * every other file. So a file nobody listed, a listed file that is gone, and an entry that is no
- * regular file are all refused: what boots is what was hashed. Nothing is opened through a link.
+ * every other file. So a file that is not listed, a listed file that is missing, and an entry that
+ * is no regular file are all refused: what boots is what was hashed. Nothing is opened through a
+ * link.
  */
 #include <assert.h>
 #include <dirent.h>
@@ -150,7 +151,7 @@ static int check_file(int dirfd, const struct sum *s, uint64_t *bytes, struct er
 	id_hex(hash, SHA256_LEN, is);
 	id_hex(s->hash, SHA256_LEN, want);
 	return err_field(e, ERR_INVALID, "image", s->name,
-			 "image file %s has SHA-256 %s, " IMAGE_SUMS " says %s", s->name, is, want);
+			 "image file %s has SHA-256 %s, " IMAGE_SUMS " has %s", s->name, is, want);
 }
 
 static int check_listed(int dirfd, const struct sums *s, struct err *e)
