@@ -104,7 +104,7 @@ static int cvm_create_apply(struct mutation_call *ch, struct answer *ret, struct
 	struct op_row op = { 0 };
 	int r;
 
-	ref.looked = cc->asked.ask.inspected = ch->looked;
+	ref.inspected = cc->asked.ask.inspected = ch->looked;
 	if (is_commit_body(ch->body))
 		r = vmm_commit(v, workspace,
 			       &(struct commit_request){ .app_id = q->app_id,

@@ -256,7 +256,7 @@ static void create_again(void *arg)
 {
 	struct create_attempt *a = arg;
 
-	a->call->request.looked = true;
+	a->call->request.inspected = true;
 	a->result = cvm_call_apply(a->call, cvm_call_create_turn, a->e);
 	if (a->result >= 0 || !admission_retry(a->call->n->v, a->e, true, create_again, a))
 		a->over = true;
@@ -267,7 +267,7 @@ static int create_with_retry(struct cvm_call *c, struct err *e)
 	struct create_attempt a = { .call = c, .e = e };
 
 	a.result = cvm_call_apply(c, cvm_call_create_turn, e);
-	if (a.result < 0 && admission_retry(c->n->v, e, c->request.looked, create_again, &a))
+	if (a.result < 0 && admission_retry(c->n->v, e, c->request.inspected, create_again, &a))
 		while (!a.over)
 			(void)uv_run(&c->n->loop, UV_RUN_ONCE);
 	return a.result;
@@ -277,7 +277,7 @@ int cvm_call_create(struct node_fixture *n, const char *name, struct cvm_call *c
 {
 	auto_json json_t *manifest = node_fixture_manifest(name);
 	struct cvm_request *req = &c->request;
-	bool looked = req->looked;
+	bool inspected = req->inspected;
 	int r;
 
 	c->n = n;
@@ -289,7 +289,7 @@ int cvm_call_create(struct node_fixture *n, const char *name, struct cvm_call *c
 	req->stopped = true;
 	req->manifest = manifest;
 	r = create_with_retry(c, e);
-	req->looked = looked;
+	req->inspected = inspected;
 	req->manifest = NULL;
 	return r;
 }

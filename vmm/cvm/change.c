@@ -63,7 +63,7 @@ static const bool change_needs_restart[CHANGES] = {
 
 /* ------------------------------------------------------------------ planning */
 
-static int plan_blobs(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
+static int plan_blobs(struct vmm *v, const struct cvm_row *cvm, const struct update_request *req,
 		      struct cvm_change *c, struct err *e)
 {
 	struct cvm_blobs *b = &c->blobs;
@@ -73,43 +73,43 @@ static int plan_blobs(struct vmm *v, const struct cvm_row *cvm, const struct upd
 		return r == -ERR_NOT_FOUND
 			       ? err_set(e, ERR_CVM_NOT_FOUND, "the CVM does not exist any more")
 			       : r;
-	if (ask->set_env && (ask->encrypted_env_len != b->encrypted_env_len ||
-			     (b->encrypted_env_len && memcmp(ask->encrypted_env, b->encrypted_env,
+	if (req->set_env && (req->encrypted_env_len != b->encrypted_env_len ||
+			     (b->encrypted_env_len && memcmp(req->encrypted_env, b->encrypted_env,
 							     b->encrypted_env_len) != 0))) {
 		free(b->encrypted_env);
-		b->encrypted_env = ask->encrypted_env_len ? xmalloc(ask->encrypted_env_len) : NULL;
-		b->encrypted_env_len = ask->encrypted_env_len;
+		b->encrypted_env = req->encrypted_env_len ? xmalloc(req->encrypted_env_len) : NULL;
+		b->encrypted_env_len = req->encrypted_env_len;
 		if (b->encrypted_env)
-			memcpy(b->encrypted_env, ask->encrypted_env, b->encrypted_env_len);
+			memcpy(b->encrypted_env, req->encrypted_env, b->encrypted_env_len);
 		c->differs[CHANGE_ENV] = true;
 	}
-	if (ask->set_user_config && strcmp(ask->user_config ? ask->user_config : "",
+	if (req->set_user_config && strcmp(req->user_config ? req->user_config : "",
 					   b->user_config ? b->user_config : "") != 0) {
 		free(b->user_config);
 		b->user_config =
-			ask->user_config && *ask->user_config ? xstrdup(ask->user_config) : NULL;
+			req->user_config && *req->user_config ? xstrdup(req->user_config) : NULL;
 		c->differs[CHANGE_USER_CONFIG] = true;
 	}
 	return 0;
 }
 
-static int plan_ports(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
-		      bool looked, struct cvm_change *c, struct err *e)
+static int plan_ports(struct vmm *v, const struct cvm_row *cvm, const struct update_request *req,
+		      bool inspected, struct cvm_change *c, struct err *e)
 {
-	struct ports_for w = { .workspace = cvm->workspace, .cvm = cvm->id, .probed = looked };
+	struct ports_for w = { .workspace = cvm->workspace, .cvm = cvm->id, .probed = inspected };
 	auto_free struct port_row *own = NULL;
-	int r = ask->set_ports ? admit_ports(cvm, ask->n_ports, e) : 0;
+	int r = req->set_ports ? admit_ports(cvm, req->n_ports, e) : 0;
 
-	if (r || !ask->set_ports)
+	if (r || !req->set_ports)
 		return r;
 	r = ports_of(vmm_db(v), cvm->id, &own, &w.n_own, e);
 	w.own = own;
 	if (!r)
-		r = ports_resolve(v, &w, ask->ports, ask->n_ports, c->ports, e);
+		r = ports_resolve(v, &w, req->ports, req->n_ports, c->ports, e);
 	if (r)
 		return r;
-	assert(ask->n_ports <= CVM_PORTS_MAX); /* ports_resolve() refused more */
-	c->n_ports = ask->n_ports;
+	assert(req->n_ports <= CVM_PORTS_MAX); /* ports_resolve() refused more */
+	c->n_ports = req->n_ports;
 	c->differs[CHANGE_PORTS] = c->n_ports != w.n_own;
 	for (size_t i = 0; i < c->n_ports; i++)
 		if (!ports_have(own, w.n_own, &c->ports[i])) {
@@ -136,19 +136,19 @@ static void change_compare(const struct cvm_row *before, struct cvm_change *c)
 			     (c->differs[i] && change_needs_restart[i] && cvm_is_up(before));
 }
 
-int change_plan(struct vmm *v, const struct cvm_row *cvm, const struct update_request *ask,
-		bool looked, struct cvm_change *ret, struct err *e)
+int change_plan(struct vmm *v, const struct cvm_row *cvm, const struct update_request *req,
+		bool inspected, struct cvm_change *ret, struct err *e)
 {
 	int r;
 
 	*ret = (struct cvm_change){ 0 };
-	r = admit_change(v, cvm, ask, &ret->a, e);
+	r = admit_change(v, cvm, req, &ret->a, e);
 	if (!r)
-		r = plan_blobs(v, cvm, ask, ret, e);
+		r = plan_blobs(v, cvm, req, ret, e);
 	if (!r)
-		r = reservation_change(v, cvm, ask, looked, &ret->a, e);
+		r = reservation_change(v, cvm, req, inspected, &ret->a, e);
 	if (!r)
-		r = plan_ports(v, cvm, ask, looked, ret, e);
+		r = plan_ports(v, cvm, req, inspected, ret, e);
 	if (r)
 		return r;
 	change_compare(cvm, ret);
@@ -174,6 +174,7 @@ static void change_words_json(const struct cvm_change *c, char out[256])
 		if (c->differs[i])
 			n += (size_t)snprintf(out + n, 256 - n, "%s\"%s\"", n > 1 ? "," : "",
 					      change_word[i]);
+	assert(n < 255); /* or the list would not be JSON */
 	(void)snprintf(out + n, 256 - n, "]");
 }
 
@@ -247,8 +248,8 @@ int change_settle(struct vmm *v, const struct cvm_row *c, const struct change_ro
 
 /* ------------------------------------------------------------------ history */
 
-int change_remember(struct vmm *v, const struct cvm_row *c, const char *changed,
-		    const struct op_row *op, struct err *e)
+int change_add_history(struct vmm *v, const struct cvm_row *c, const char *changed,
+		       const struct op_row *op, struct err *e)
 {
 	struct history_row h = { .app = c->app,
 				 .revision = c->revision,

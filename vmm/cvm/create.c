@@ -46,36 +46,36 @@
 #include "vmm/op/op_begin.h"
 #include "vmm/virt/domain_spec.h"
 
-static int create_admit(struct vmm *v, int64_t workspace, const struct cvm_request *ask,
+static int create_admit(struct vmm *v, int64_t workspace, const struct cvm_request *req,
 			struct admission *a, struct port_row ports[CVM_PORTS_MAX], struct err *e)
 {
-	const struct ports_for w = { .workspace = workspace, .probed = ask->inspected };
-	int r = admit_create(v, workspace, ask, a, e);
+	const struct ports_for w = { .workspace = workspace, .probed = req->inspected };
+	int r = admit_create(v, workspace, req, a, e);
 
 	if (!r)
 		r = maintenance_allows(v, e);
 	if (!r)
-		r = reservation_choose(v, ask, a, e);
-	a->row.host_ports = (int64_t)ask->n_ports;
+		r = reservation_choose(v, req, a, e);
+	a->row.host_ports = (int64_t)req->n_ports;
 	if (!r)
 		r = quota_check(v, workspace, NULL, &a->row, e);
 	if (!r)
-		r = billing_covers(v, workspace, NULL, &a->row, !ask->stopped, e);
+		r = billing_covers(v, workspace, NULL, &a->row, !req->stopped, e);
 	if (!r)
-		r = capacity_would_fit(v, &a->row, ask->n_ports, e);
+		r = capacity_would_fit(v, &a->row, req->n_ports, e);
 	if (!r)
 		r = reservation_would_fit(v, a, e);
 	if (!r)
-		r = ports_resolve(v, &w, ask->ports, ask->n_ports, ports, e);
+		r = ports_resolve(v, &w, req->ports, req->n_ports, ports, e);
 	return r;
 }
 
-int vmm_preflight(struct vmm *v, int64_t workspace, const struct cvm_request *ask,
+int vmm_preflight(struct vmm *v, int64_t workspace, const struct cvm_request *req,
 		  struct cvm_row *ret, struct err *e)
 {
 	struct port_row ports[CVM_PORTS_MAX];
 	struct admission a;
-	int r = create_admit(v, workspace, ask, &a, ports, e);
+	int r = create_admit(v, workspace, req, &a, ports, e);
 
 	if (!r && ret)
 		*ret = a.row;
@@ -85,16 +85,16 @@ int vmm_preflight(struct vmm *v, int64_t workspace, const struct cvm_request *as
 
 /* ------------------------------------------------------------------ provision */
 
-static json_t *provision_ports_json(const struct cvm_request *ask)
+static json_t *provision_ports_json(const struct cvm_request *req)
 {
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < ask->n_ports; i++)
+	for (size_t i = 0; i < req->n_ports; i++)
 		(void)json_array_append_new(list, json_pack("{s:b, s:s*, s:i, s:i}", "udp",
-							    (int)ask->ports[i].udp, "address",
-							    ask->ports[i].host_address, "host_port",
-							    (int)ask->ports[i].host_port, "vm_port",
-							    (int)ask->ports[i].vm_port));
+							    (int)req->ports[i].udp, "address",
+							    req->ports[i].host_address, "host_port",
+							    (int)req->ports[i].host_port, "vm_port",
+							    (int)req->ports[i].vm_port));
 	return list;
 }
 
@@ -106,50 +106,50 @@ static json_t *provision_tdx_json(const struct tdx_request *t)
 }
 
 /* GPUs as requested: "any" is resolved at the reservation. */
-static json_t *provision_gpus_json(const struct cvm_request *ask)
+static json_t *provision_gpus_json(const struct cvm_request *req)
 {
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < ask->n_gpus; i++)
+	for (size_t i = 0; i < req->n_gpus; i++)
 		(void)json_array_append_new(list,
-					    json_pack("{s:s*, s:s*}", "slot", ask->gpus[i].slot,
-						      "product_id", ask->gpus[i].product_id));
+					    json_pack("{s:s*, s:s*}", "slot", req->gpus[i].slot,
+						      "product_id", req->gpus[i].product_id));
 	return list;
 }
 
 /* The request with all defaults resolved, so that a later create is the same even if defaults
  * change. */
-static char *provision_request_json(const struct cvm_request *ask, const struct admission *a)
+static char *provision_request_json(const struct cvm_request *req, const struct admission *a)
 {
 	auto_json json_t *j = json_pack(
 		"{s:s, s:s, s:s, s:I, s:I, s:I, s:s*, s:b, s:i, s:o*, s:s, s:o}", "name",
 		a->row.name, "image", a->row.image_name, "instance_type", a->row.instance_type,
 		"vcpus", (json_int_t)a->row.vcpus, "memory_mib", (json_int_t)a->row.memory_mib,
-		"disk_gib", (json_int_t)a->row.disk_gib, "user_config", ask->user_config, "listed",
-		(int)ask->listed, "tee", (int)ask->tee, "tdx", provision_tdx_json(&ask->tdx),
-		"networks", a->row.networks, "ports", provision_ports_json(ask));
+		"disk_gib", (json_int_t)a->row.disk_gib, "user_config", req->user_config, "listed",
+		(int)req->listed, "tee", (int)req->tee, "tdx", provision_tdx_json(&req->tdx),
+		"networks", a->row.networks, "ports", provision_ports_json(req));
 
 	(void)json_object_set_new(j, "policy",
 				  json_pack("{s:s, s:b, s:I}", "restart",
 					    restart_policy_word[a->row.policy.restart],
 					    "auto_start", (int)a->row.policy.auto_start,
 					    "start_order", (json_int_t)a->row.policy.start_order));
-	(void)json_object_set_new(j, "hugepages", json_boolean(ask->hugepages));
-	(void)json_object_set_new(j, "pin_numa", json_boolean(ask->pin_numa));
-	(void)json_object_set_new(j, "gpu_attach", json_string(gpu_attach_word[ask->gpu_attach]));
-	(void)json_object_set_new(j, "gpus", provision_gpus_json(ask));
+	(void)json_object_set_new(j, "hugepages", json_boolean(req->hugepages));
+	(void)json_object_set_new(j, "pin_numa", json_boolean(req->pin_numa));
+	(void)json_object_set_new(j, "gpu_attach", json_string(gpu_attach_word[req->gpu_attach]));
+	(void)json_object_set_new(j, "gpus", provision_gpus_json(req));
 	return json_canonical(j);
 }
 
-int vmm_provision(struct vmm *v, int64_t workspace, const struct cvm_request *ask,
+int vmm_provision(struct vmm *v, int64_t workspace, const struct cvm_request *req,
 		  struct provision_result *ret, struct err *e)
 {
 	struct port_row ports[CVM_PORTS_MAX];
 	struct admission a;
-	int r = create_admit(v, workspace, ask, &a, ports, e);
+	int r = create_admit(v, workspace, req, &a, ports, e);
 
 	if (!r) {
-		auto_free char *request = provision_request_json(ask, &a);
+		auto_free char *request = provision_request_json(req, &a);
 
 		r = provisions_put(vmm_db(v), workspace, a.row.app_id, a.row.compose_hash, request,
 				   a.manifest, clock_wall_ms() + PROVISION_KEPT_MS, e);
@@ -178,21 +178,21 @@ static int create_insert_ports(struct vmm *v, int64_t cvm, const struct port_row
 	return r;
 }
 
-static int create_insert(struct vmm *v, const struct cvm_request *ask, struct admission *a,
+static int create_insert(struct vmm *v, const struct cvm_request *req, struct admission *a,
 			 const struct port_row *ports, struct cvm_row *ret, struct err *e)
 {
-	const struct cvm_blobs blobs = { .encrypted_env = (void *)(uintptr_t)ask->encrypted_env,
-					 .encrypted_env_len = ask->encrypted_env_len,
-					 .user_config = (char *)(uintptr_t)ask->user_config };
+	const struct cvm_blobs blobs = { .encrypted_env = (void *)(uintptr_t)req->encrypted_env,
+					 .encrypted_env_len = req->encrypted_env_len,
+					 .user_config = (char *)(uintptr_t)req->user_config };
 	struct cvm_row *c = &a->row;
 	int64_t id;
 	int r;
 
 	id_uuid4(c->uuid);
-	r = capacity_reserve(v, c, ask->n_ports, e);
+	r = capacity_reserve(v, c, req->n_ports, e);
 	if (!r)
 		r = apps_ensure(vmm_db(v), c->workspace, c->app_id, c->name, &c->app, e);
-	assert(ask->n_ports <= CVM_PORTS_MAX);
+	assert(req->n_ports <= CVM_PORTS_MAX);
 	a->revision.app = c->app;
 	if (!r)
 		r = revisions_ensure(vmm_db(v), &a->revision, &c->revision, e);
@@ -201,7 +201,7 @@ static int create_insert(struct vmm *v, const struct cvm_request *ask, struct ad
 	if (!r)
 		r = reservation_make(v, id, a, e);
 	if (!r)
-		r = create_insert_ports(v, id, ports, ask->n_ports, e);
+		r = create_insert_ports(v, id, ports, req->n_ports, e);
 	if (!r)
 		r = meter_follow(v, id, e);
 	if (!r)
@@ -209,31 +209,31 @@ static int create_insert(struct vmm *v, const struct cvm_request *ask, struct ad
 	return r == -ERR_NOT_FOUND ? err_set(e, ERR_HOST, "the row of the new CVM is missing") : r;
 }
 
-int vmm_create(struct vmm *v, int64_t workspace, const struct cvm_request *ask,
+int vmm_create(struct vmm *v, int64_t workspace, const struct cvm_request *req,
 	       const struct request_ref *ref, struct cvm_row *ret, struct op_row *ret_op,
 	       struct err *e)
 {
 	struct port_row ports[CVM_PORTS_MAX];
 	struct admission a;
-	int r = create_admit(v, workspace, ask, &a, ports, e);
+	int r = create_admit(v, workspace, req, &a, ports, e);
 
 	assert_loop_thread();
 	if (!r)
-		r = create_insert(v, ask, &a, ports, ret, e);
+		r = create_insert(v, req, &a, ports, ret, e);
 	if (!r)
 		r = event(v, ret, "", "cvm.created", e, "{s:s, s:s, s:s, s:I, s:I, s:I}", "name",
 			  ret->name, "app_id", ret->app_id, "image", ret->image_name, "vcpus",
 			  (json_int_t)ret->vcpus, "memory_mib", (json_int_t)ret->memory_mib,
 			  "disk_gib", (json_int_t)ret->disk_gib);
-	if (!r && ask->stopped)
+	if (!r && req->stopped)
 		r = op_record(v, ret, OP_CREATE, "{\"stopped\":true}", ref, ret_op, e);
 	else if (!r)
 		r = op_begin(v, ret, OP_CREATE, "{}", ref, ret_op, e);
 	if (!r)
-		r = change_remember(v, ret, "[\"created\"]", ret_op, e);
+		r = change_add_history(v, ret, "[\"created\"]", ret_op, e);
 	if (!r)
 		r = records_fit(v, workspace, RECORD_REVISIONS, e);
-	if (!r && !ask->stopped) {
+	if (!r && !req->stopped) {
 		memcpy(ret->op_id, ret_op->id, sizeof(ret->op_id));
 		ret->op_kind = OP_CREATE;
 		ret->op_started_ms = ret_op->started_ms;
@@ -361,7 +361,7 @@ int vmm_commit(struct vmm *v, int64_t workspace, const struct commit_request *gi
 	struct port_request ports[CVM_PORTS_MAX];
 	struct gpu_request gpus[GPUS_MAX];
 	char app[APP_ID_TEXT], wanted[APP_ID_TEXT], hash[SHA256_HEX];
-	struct cvm_request ask;
+	struct cvm_request req;
 	int r = provision_key(given, wanted, hash, e);
 
 	if (r)
@@ -378,7 +378,7 @@ int vmm_commit(struct vmm *v, int64_t workspace, const struct commit_request *gi
 	r = compose_envs_allowed(manifest, given->env_keys, "env_keys", e);
 	if (r)
 		return r;
-	ask = (struct cvm_request){
+	req = (struct cvm_request){
 		.name = json_string_value(json_object_get(j, "name")),
 		.image = json_string_value(json_object_get(j, "image")),
 		.prefer_dev = -1,
@@ -406,8 +406,8 @@ int vmm_commit(struct vmm *v, int64_t workspace, const struct commit_request *gi
 		.gpu_attach = provisioned_gpu_attach(json_object_get(j, "gpu_attach")),
 		.gpus = gpus,
 		.n_gpus = provisioned_gpus(json_object_get(j, "gpus"), gpus),
-		.inspected = ref->looked,
+		.inspected = ref->inspected,
 	};
-	r = vmm_create(v, workspace, &ask, ref, ret, ret_op, e);
+	r = vmm_create(v, workspace, &req, ref, ret, ret_op, e);
 	return r ? r : provisions_set_used(vmm_db(v), workspace, app, hash, e);
 }

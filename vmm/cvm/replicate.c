@@ -51,10 +51,10 @@ static int replica_no_source(const char *named, struct err *e)
 			 "no CVM %.60s to make a replica of", named);
 }
 
-static int replica_source_in(struct vmm *v, int64_t workspace, const struct replicate_request *ask,
+static int replica_source_in(struct vmm *v, int64_t workspace, const struct replicate_request *req,
 			     struct cvm_row *ret, struct err *e)
 {
-	const char *named = ask->source ? ask->source : ask->app_id;
+	const char *named = req->source ? req->source : req->app_id;
 	char app_id[APP_ID_TEXT];
 	struct cvm_row row;
 	int r = vmm_find_first(v, workspace, named, &row, e);
@@ -63,21 +63,21 @@ static int replica_source_in(struct vmm *v, int64_t workspace, const struct repl
 		return replica_no_source(named, e);
 	if (r)
 		return r;
-	if (ask->app_id &&
-	    (!identifier_app(ask->app_id, app_id) || strcmp(app_id, row.app_id) != 0))
+	if (req->app_id &&
+	    (!identifier_app(req->app_id, app_id) || strcmp(app_id, row.app_id) != 0))
 		return replica_no_source(named, e);
 	*ret = row;
 	return 0;
 }
 
-static int replica_source_find(struct vmm *v, const struct replicate_request *ask,
+static int replica_source_find(struct vmm *v, const struct replicate_request *req,
 			       struct cvm_row *ret, struct err *e)
 {
-	const char *named = ask->source ? ask->source : ask->app_id;
-	int r = replica_source_in(v, ask->workspace, ask, ret, e);
+	const char *named = req->source ? req->source : req->app_id;
+	int r = replica_source_in(v, req->workspace, req, ret, e);
 
-	if (ask->elsewhere && (r == -ERR_REPLICA_SOURCE || (!r && found_by_odd_name(named, ret))))
-		r = replica_source_in(v, 0, ask, ret, e);
+	if (req->elsewhere && (r == -ERR_REPLICA_SOURCE || (!r && found_by_odd_name(named, ret))))
+		r = replica_source_in(v, 0, req, ret, e);
 	return r;
 }
 
@@ -183,7 +183,7 @@ static int replica_source_by_hash(struct vmm *v, const struct instances *all, co
 	return replica_hash_unknown(source, all, given, e);
 }
 
-static int replica_source_select(struct vmm *v, const struct replicate_request *ask,
+static int replica_source_select(struct vmm *v, const struct replicate_request *req,
 				 struct cvm_row *source, struct err *e)
 {
 	auto_free struct cvm_row *rows = NULL;
@@ -195,13 +195,13 @@ static int replica_source_select(struct vmm *v, const struct replicate_request *
 	if (r)
 		return r;
 	/* New software needs no existing revision: it starts from the newest instance. */
-	if (compose_merge_any(&ask->software)) {
-		if (!ask->source && all.n)
+	if (compose_merge_any(&req->software)) {
+		if (!req->source && all.n)
 			*source = rows[0];
 		return 0;
 	}
-	if (ask->compose_hash && *ask->compose_hash)
-		return replica_source_by_hash(v, &all, ask->compose_hash, source, e);
+	if (req->compose_hash && *req->compose_hash)
+		return replica_source_by_hash(v, &all, req->compose_hash, source, e);
 	return list_hashes(&all, hashes, sizeof(hashes)) > 1 ? replica_hash_missing(source, &all, e)
 							     : 0;
 }
@@ -218,88 +218,88 @@ struct replica_template {
 	struct port_row *port_rows;
 	struct gpu_request gpus[GPUS_MAX];
 	struct device_row *devices;
-	struct cvm_request ask;
+	struct cvm_request req;
 };
 
-static void replica_template_free(struct replica_template *l)
+static void replica_template_free(struct replica_template *t)
 {
-	json_decref(l->manifest);
-	free(l->text);
-	cvm_blobs_free(&l->blobs);
-	free(l->port_rows);
-	free(l->devices);
+	json_decref(t->manifest);
+	free(t->text);
+	cvm_blobs_free(&t->blobs);
+	free(t->port_rows);
+	free(t->devices);
 }
 
 /* The source keeps its host ports: the replica gets free ones. */
-static int template_set_ports(struct vmm *v, struct replica_template *l, struct err *e)
+static int template_set_ports(struct vmm *v, struct replica_template *t, struct err *e)
 {
 	size_t n = 0;
-	int r = ports_of(vmm_db(v), l->source.id, &l->port_rows, &n, e);
+	int r = ports_of(vmm_db(v), t->source.id, &t->port_rows, &n, e);
 
 	for (size_t i = 0; !r && i < n && i < CVM_PORTS_MAX; i++) {
-		const struct port_row *p = &l->port_rows[i];
+		const struct port_row *p = &t->port_rows[i];
 
-		l->ports[l->ask.n_ports++] = (struct port_request){ .udp = p->udp,
+		t->ports[t->req.n_ports++] = (struct port_request){ .udp = p->udp,
 								    .host_address = p->host_address,
 								    .vm_port = p->vm_port };
 	}
-	l->ask.ports = l->ports;
+	t->req.ports = t->ports;
 	return r;
 }
 
 /* The source keeps its GPUs: the replica gets free ones of the same products. */
-static int template_set_gpus(struct vmm *v, struct replica_template *l, struct err *e)
+static int template_set_gpus(struct vmm *v, struct replica_template *t, struct err *e)
 {
 	size_t n = 0;
-	int r = devices_of(vmm_db(v), l->source.id, &l->devices, &n, e);
+	int r = devices_of(vmm_db(v), t->source.id, &t->devices, &n, e);
 
 	for (int i = 0; i < GPU_ATTACHES; i++)
-		if (!strcmp(l->source.gpu_attach, gpu_attach_word[i]))
-			l->ask.gpu_attach = (enum gpu_attach)i;
+		if (!strcmp(t->source.gpu_attach, gpu_attach_word[i]))
+			t->req.gpu_attach = (enum gpu_attach)i;
 	for (size_t i = 0;
-	     !r && i < n && l->ask.n_gpus < GPUS_MAX && l->ask.gpu_attach == GPU_LISTED; i++)
-		if (l->devices[i].kind == DEVICE_GPU)
-			l->gpus[l->ask.n_gpus++] =
-				(struct gpu_request){ .product_id = l->devices[i].product_id };
-	l->ask.gpus = l->gpus;
+	     !r && i < n && t->req.n_gpus < GPUS_MAX && t->req.gpu_attach == GPU_LISTED; i++)
+		if (t->devices[i].kind == DEVICE_GPU)
+			t->gpus[t->req.n_gpus++] =
+				(struct gpu_request){ .product_id = t->devices[i].product_id };
+	t->req.gpus = t->gpus;
 	return r;
 }
 
-static int template_set_manifest(struct vmm *v, const struct replicate_request *ask,
-				 struct replica_template *l, struct err *e)
+static int template_set_manifest(struct vmm *v, const struct replicate_request *req,
+				 struct replica_template *t, struct err *e)
 {
 	auto_free char *text = NULL;
 	auto_json json_t *own = NULL;
-	int r = vmm_manifest(v, &l->source, &text, e);
+	int r = vmm_manifest(v, &t->source, &text, e);
 
 	if (r)
 		return r;
 	own = json_loads(text, 0, NULL);
 	if (!own)
-		return err_set(e, ERR_HOST, "cannot parse the manifest of %s", l->source.name);
-	if (!compose_merge_any(&ask->software)) {
-		l->manifest = take_ptr(&own);
+		return err_set(e, ERR_HOST, "cannot parse the manifest of %s", t->source.name);
+	if (!compose_merge_any(&req->software)) {
+		t->manifest = take_ptr(&own);
 	} else {
-		r = compose_merge(own, &ask->software, &l->manifest, e);
-		if (!r && ask->compose_hash && *ask->compose_hash &&
-		    !compose_hash_names(l->manifest, ask->compose_hash))
-			r = err_field(e, ERR_INCOMPATIBLE, "compose_hash", ask->compose_hash,
+		r = compose_merge(own, &req->software, &t->manifest, e);
+		if (!r && req->compose_hash && *req->compose_hash &&
+		    !compose_hash_names(t->manifest, req->compose_hash))
+			r = err_field(e, ERR_INCOMPATIBLE, "compose_hash", req->compose_hash,
 				      "compose_hash is not the hash of the given compose file");
 	}
-	return r ? r : compose_envs_allowed(l->manifest, ask->env_keys, "env_keys", e);
+	return r ? r : compose_envs_allowed(t->manifest, req->env_keys, "env_keys", e);
 }
 
-static int template_set_env(struct vmm *v, const struct replicate_request *ask,
-			    struct replica_template *l, struct err *e)
+static int template_set_env(struct vmm *v, const struct replicate_request *req,
+			    struct replica_template *t, struct err *e)
 {
-	int r = cvms_blobs(vmm_db(v), l->source.id, &l->blobs, e);
+	int r = cvms_blobs(vmm_db(v), t->source.id, &t->blobs, e);
 
 	if (r)
-		return r == -ERR_NOT_FOUND ? replica_no_source(l->source.uuid, e) : r;
-	l->ask.encrypted_env = ask->set_env ? ask->encrypted_env : l->blobs.encrypted_env;
-	l->ask.encrypted_env_len =
-		ask->set_env ? ask->encrypted_env_len : l->blobs.encrypted_env_len;
-	l->ask.user_config = l->blobs.user_config;
+		return r == -ERR_NOT_FOUND ? replica_no_source(t->source.uuid, e) : r;
+	t->req.encrypted_env = req->set_env ? req->encrypted_env : t->blobs.encrypted_env;
+	t->req.encrypted_env_len =
+		req->set_env ? req->encrypted_env_len : t->blobs.encrypted_env_len;
+	t->req.user_config = t->blobs.user_config;
 	return 0;
 }
 
@@ -312,30 +312,30 @@ static const char *offered_instance_type(const struct vmm *v, const struct cvm_r
 	return NULL;
 }
 
-static void template_set_machine(const struct vmm *v, const struct replicate_request *ask,
-				 struct replica_template *l)
+static void template_set_machine(const struct vmm *v, const struct replicate_request *req,
+				 struct replica_template *t)
 {
-	const struct cvm_row *c = &l->source;
+	const struct cvm_row *c = &t->source;
 
-	l->ask = (struct cvm_request){
+	t->req = (struct cvm_request){
 		.image = c->image_name,
 		.prefer_dev = -1,
 		.instance_type = offered_instance_type(v, c),
 		.vcpus = c->vcpus,
 		.memory_mib = c->memory_mib,
 		.disk_gib = c->disk_gib,
-		.node_id = ask->node_id,
+		.node_id = req->node_id,
 		.app_id = c->app_id,
 		.listed = c->listed,
-		.stopped = ask->stopped,
+		.stopped = req->stopped,
 		.tee = c->tdx ? TEE_TDX : TEE_NONE,
 		.tdx = { .given = c->tdx, .policy = (uint64_t)c->tdx_policy },
 		.networks = c->networks,
 		.hugepages = c->hugepages,
 		.pin_numa = c->pin_numa,
 	};
-	memcpy(l->ask.tdx.mr_owner, c->mr_owner, sizeof(c->mr_owner));
-	memcpy(l->ask.tdx.mr_owner_config, c->mr_owner_config, sizeof(c->mr_owner_config));
+	memcpy(t->req.tdx.mr_owner, c->mr_owner, sizeof(c->mr_owner));
+	memcpy(t->req.tdx.mr_owner_config, c->mr_owner_config, sizeof(c->mr_owner_config));
 }
 
 /* The row of an image stays as long as a CVM uses it, but its files may have been deleted by hand.
@@ -354,31 +354,31 @@ static int replica_image_check(const struct vmm *v, const struct cvm_row *c, str
 	return err_hint(e, "import it again: POST /api/v1/images");
 }
 
-static int template_make(struct vmm *v, const struct replicate_request *ask,
-			 struct replica_template *l, struct err *e)
+static int template_make(struct vmm *v, const struct replicate_request *req,
+			 struct replica_template *t, struct err *e)
 {
-	int r = replica_source_find(v, ask, &l->source, e);
+	int r = replica_source_find(v, req, &t->source, e);
 
 	if (!r)
-		r = replica_source_select(v, ask, &l->source, e);
+		r = replica_source_select(v, req, &t->source, e);
 	if (!r)
-		r = replica_image_check(v, &l->source, e);
+		r = replica_image_check(v, &t->source, e);
 	if (r)
 		return r;
-	template_set_machine(v, ask, l);
-	r = template_set_manifest(v, ask, l, e);
+	template_set_machine(v, req, t);
+	r = template_set_manifest(v, req, t, e);
 	if (!r)
-		r = template_set_env(v, ask, l, e);
+		r = template_set_env(v, req, t, e);
 	if (!r)
-		r = template_set_ports(v, l, e);
+		r = template_set_ports(v, t, e);
 	if (!r)
-		r = template_set_gpus(v, l, e);
+		r = template_set_gpus(v, t, e);
 	if (r)
 		return r;
 	/* computed once for all replicas */
-	l->text = compose_text(l->manifest);
-	l->ask.manifest = l->manifest;
-	l->ask.manifest_text = l->text;
+	t->text = compose_text(t->manifest);
+	t->req.manifest = t->manifest;
+	t->req.manifest_text = t->text;
 	return 0;
 }
 
@@ -393,6 +393,7 @@ static int replica_name(struct vmm *v, const struct cvm_row *source, char out[NA
 	size_t base = strnlen(source->name, NAME_TEXT - 1 - SUFFIX - 1);
 	struct cvm_row other;
 
+	static_assert(sizeof(letters) == 32 + 1, "all letters are equally likely");
 	while (base && source->name[base - 1] == '-')
 		base--;
 	for (int i = 0; i < NAME_TRIES; i++) {
@@ -423,14 +424,14 @@ static int replica_create(void *arg, struct err *e)
 {
 	struct replica_job *m = arg;
 	const struct cvm_row *source = &m->template->source;
-	struct cvm_request ask = m->template->ask;
+	struct cvm_request req = m->template->req;
 	char name[NAME_TEXT];
 	int r = replica_name(m->v, source, name, e);
 
-	ask.name = name;
-	ask.inspected = m->ref->looked;
+	req.name = name;
+	req.inspected = m->ref->inspected;
 	if (!r)
-		r = vmm_create(m->v, source->workspace, &ask, m->ref, &m->out->row, &m->out->op, e);
+		r = vmm_create(m->v, source->workspace, &req, m->ref, &m->out->row, &m->out->op, e);
 	if (!r)
 		r = event(m->v, &m->out->row, m->out->op.id, "cvm.replicated", e, "{s:s, s:s}",
 			  "source", source->uuid, "compose_hash", m->out->row.compose_hash);
@@ -445,11 +446,11 @@ static int replicate_refuse(size_t made, size_t count, struct err *e)
 	return -(int)e->code;
 }
 
-static int replicate_all(struct vmm *v, struct replica_template *l, size_t count, bool partial,
+static int replicate_all(struct vmm *v, struct replica_template *t, size_t count, bool partial,
 			 const struct request_ref *ref, struct replica *out, size_t *ret_n,
 			 struct err *ret_why, struct err *e)
 {
-	struct replica_job m = { v, l, ref, out };
+	struct replica_job m = { v, t, ref, out };
 
 	*ret_why = (struct err){ .code = ERR_NONE };
 	for (*ret_n = 0; *ret_n < count; ++*ret_n, ++m.out) {
@@ -467,20 +468,20 @@ static int replicate_all(struct vmm *v, struct replica_template *l, size_t count
 	return 0;
 }
 
-int vmm_replicate(struct vmm *v, const struct replicate_request *ask, size_t count, bool partial,
+int vmm_replicate(struct vmm *v, const struct replicate_request *req, size_t count, bool partial,
 		  const struct request_ref *ref, struct replica **ret, size_t *ret_n,
 		  struct err *ret_why, struct err *e)
 {
-	auto_free struct replica_template *l = xcalloc(1, sizeof(*l));
+	auto_free struct replica_template *t = xcalloc(1, sizeof(*t));
 	auto_free struct replica *out = xcalloc(count, sizeof(*out));
 	struct err why;
 	size_t n = 0;
-	int r = template_make(v, ask, l, e);
+	int r = template_make(v, req, t, e);
 
 	assert(count >= 1 && count <= REPLICAS_MAX);
 	if (!r)
-		r = replicate_all(v, l, count, partial, ref, out, &n, &why, e);
-	replica_template_free(l);
+		r = replicate_all(v, t, count, partial, ref, out, &n, &why, e);
+	replica_template_free(t);
 	if (r)
 		return r;
 	*ret = take_ptr(&out);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * steps.c - what each operation consists of.
+ * steps.c - the steps of each operation.
  *
  * create:    reserve | files → disk → define → start → forwards → boot
  * start:     reserve | files → disk → define → start → forwards → boot
@@ -10,14 +10,17 @@
  * resume:    resume
  * resize, upgrade: update_steps.c
  *
- * Steps before the bar are taken by the transaction that accepted the request. "boot" only watches:
- * when the guest does not come up the operation fails and says why, but the guest is left for its
- * owner to look at.
+ * The steps before the bar are done by the transaction that accepts the request. "boot" only waits:
+ * if the guest does not come up, the operation fails with the reason, and the guest is left running
+ * for its owner to inspect.
  *
- * A paused guest can not answer the power button. So "signal" resumes it first. One that a disk
- * pauses again is not waited for: a shutdown then fails at once, or ends it with force; a restart
- * and a change end it, because they end in a guest that runs.
+ * A paused guest cannot react to the power button, so "signal" resumes it first. If a disk error
+ * pauses it again, the operation does not wait for it: a shutdown fails at once, or destroys the
+ * guest if it is forced; a restart or a change destroys it, because both end with a running guest.
+ *
+ * Every job must be idempotent, because it is repeated after a crash: see vmm/op/step_table.h.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -62,23 +65,23 @@
 
 /* ------------------------------------------------------------------ jobs */
 
-static char *below(const struct step_job *j, const char *name)
+static char *cvm_file_path(const struct step_job *j, const char *name)
 {
 	return xasprintf("%s/%s", j->dir, name);
 }
 
-static struct log_limits limits_of(const struct vmm_settings *s)
+static struct log_limits log_limits_from(const struct vmm_settings *s)
 {
 	return (struct log_limits){ .max_bytes = s->log_max_bytes,
 				    .max_backups = s->log_backups,
 				    .keep_boots = s->log_keep_boots };
 }
 
-/* The machine as it is started next. */
-static int machine_of(const struct step_job *j, const struct image_boot *boot, struct machine *ret,
-		      struct err *e)
+/* Build the machine for the next start. */
+static int step_machine(const struct step_job *j, const struct image_boot *boot,
+			struct machine *ret, struct err *e)
 {
-	auto_free char *shared = below(j, "shared");
+	auto_free char *shared = cvm_file_path(j, "shared");
 	uint8_t seed[INSTANCE_SEED_LEN];
 	const struct machine_in in = { .set = &j->set,
 				       .caps = &j->caps,
@@ -89,17 +92,18 @@ static int machine_of(const struct step_job *j, const struct image_boot *boot, s
 				       .image_dir = j->image_dir,
 				       .domain = j->domain,
 				       .vsock = kernel_exists("", "/dev/vhost-vsock"),
-				       .placement = &j->place,
+				       .placement = &j->placement,
 				       .devices = j->devices,
 				       .n_devices = j->n_devices,
 				       .instance_seed = seed };
 
+	assert(j->manifest && j->dir && j->image_dir);
 	mr_config_seed(shared, j->cvm.uuid, seed);
 	return machine_make(&in, ret, e);
 }
 
-static int write_guest_files(const struct step_job *j, const char *shared, const struct machine *m,
-			     struct err *e)
+static int step_write_guest_files(const struct step_job *j, const char *shared,
+				  const struct machine *m, struct err *e)
 {
 	const struct guest_files g = {
 		.dir = shared,
@@ -122,15 +126,15 @@ static int write_guest_files(const struct step_job *j, const char *shared, const
 	return guest_files_write(&g, e);
 }
 
-/* What the guest finds: its files, and where they come by a disk, that disk. */
-static int share_files(const struct step_job *j, const char *shared, const struct image_boot *boot,
-		       struct err *e)
+/* Write the files that are shared with the guest. If a disk carries them, make that disk. */
+static int step_share_files(const struct step_job *j, const char *shared,
+			    const struct image_boot *boot, struct err *e)
 {
 	auto_machine struct machine m = { 0 };
-	int r = machine_of(j, boot, &m, e);
+	int r = step_machine(j, boot, &m, e);
 
 	if (!r)
-		r = write_guest_files(j, shared, &m, e);
+		r = step_write_guest_files(j, shared, &m, e);
 	if (!r && m.spec.share_mode == SHARE_DISK)
 		r = share_disk_make(shared, m.spec.share, e);
 	if (!r && m.spec.share_mode == SHARE_DISK && j->caps.by_group)
@@ -138,7 +142,7 @@ static int share_files(const struct step_job *j, const char *shared, const struc
 	return r;
 }
 
-static int check_image(struct step_job *j, struct err *e)
+static int step_check_image(struct step_job *j, struct err *e)
 {
 	return image_check(j->image_dir, j->cvm.image_name, j->cvm.image_hash, j->image_files,
 			   &j->image_files_now, e);
@@ -146,18 +150,18 @@ static int check_image(struct step_job *j, struct err *e)
 
 int step_files(struct step_job *j, struct err *e)
 {
-	auto_free char *logs = below(j, "logs"), *shared = below(j, "shared");
-	const struct log_limits limits = limits_of(&j->set);
+	auto_free char *logs = cvm_file_path(j, "logs"), *shared = cvm_file_path(j, "shared");
+	const struct log_limits limits = log_limits_from(&j->set);
 	struct image_boot boot = { 0 };
 	char qemu_log[512];
 	int r = step_disk_check(j, e);
 
 	if (!r)
-		r = check_image(j, e);
+		r = step_check_image(j, e);
 	if (!r)
 		r = image_boot_read(j->image_dir, &boot, e);
-	/* Closed to others before anything is in it: what a guest is given, says and stores
-	 * concerns no other user. */
+	/* The folders are closed to other users before anything is written to them: they hold the
+	 * secrets, the logs and the data of a guest. */
 	if (!r)
 		r = file_mkdirs(j->dir, 0700, e);
 	if (!r)
@@ -165,7 +169,7 @@ int step_files(struct step_job *j, struct err *e)
 	if (!r)
 		r = file_mkdirs(shared, 0700, e);
 	if (!r)
-		r = share_files(j, shared, &boot, e);
+		r = step_share_files(j, shared, &boot, e);
 	if (!r && j->caps.has_user)
 		r = guest_files_open_to(j->dir, shared, j->caps.gid, e);
 	if (!r)
@@ -175,8 +179,8 @@ int step_files(struct step_job *j, struct err *e)
 	return r || !j->caps.has_user ? r : logs_open_to(logs, j->caps.gid, e);
 }
 
-/* As recorded; or as a change under way is making it. */
-static int check_own_disk(const struct step_job *j, const char *path, struct err *e)
+/* Check the disk against its recorded size. A change under way may have grown it already. */
+static int step_check_own_disk(const struct step_job *j, const char *path, struct err *e)
 {
 	int64_t made = j->cvm.disk_made ? j->cvm.disk_made : 1, is = j->cvm.disk_gib;
 
@@ -186,15 +190,15 @@ static int check_own_disk(const struct step_job *j, const char *path, struct err
 
 int step_disk_check(const struct step_job *j, struct err *e)
 {
-	auto_free char *path = below(j, "hda.img");
-	int r = j->cvm.disk_made ? check_own_disk(j, path, e) : 0;
+	auto_free char *path = cvm_file_path(j, "hda.img");
+	int r = j->cvm.disk_made ? step_check_own_disk(j, path, e) : 0;
 
 	return r && j->new_disk && !strcmp(e->field, "disk") ? 0 : r;
 }
 
-/* @why: what check_own_disk() says. Only a disk that never was, or that its owner gives up, is
- * made. */
-static bool is_to_be_made(const struct step_job *j, const char *path, const struct err *why)
+/* @why: the error of step_check_own_disk(). A disk is made only if it never was, or if its owner
+ * gives up the old one. */
+static bool step_must_make_disk(const struct step_job *j, const char *path, const struct err *why)
 {
 	struct stat st;
 
@@ -203,8 +207,8 @@ static bool is_to_be_made(const struct step_job *j, const char *path, const stru
 	return j->new_disk || (!j->cvm.disk_made && lstat(path, &st) < 0 && errno == ENOENT);
 }
 
-/* It may hold what its owner comes back for. It is removed with the CVM. */
-static int set_disk_aside(const char *path, struct err *e)
+/* Keep the old disk under another name: its owner may need its data. It is removed with the CVM. */
+static int step_keep_old_disk(const char *path, struct err *e)
 {
 	auto_free char *aside = xasprintf("%s.replaced-%lld", path, (long long)clock_wall_ms());
 
@@ -213,20 +217,20 @@ static int set_disk_aside(const char *path, struct err *e)
 	return 0;
 }
 
-static int do_disk(struct step_job *j, struct err *e)
+static int step_disk(struct step_job *j, struct err *e)
 {
-	auto_free char *path = below(j, "hda.img");
+	auto_free char *path = cvm_file_path(j, "hda.img");
 	struct err why;
-	int r = check_own_disk(j, path, &why);
+	int r = step_check_own_disk(j, path, &why);
 
-	if (r && is_to_be_made(j, path, &why)) {
-		r = set_disk_aside(path, e);
+	if (r && step_must_make_disk(j, path, &why)) {
+		r = step_keep_old_disk(path, e);
 		if (!r)
 			r = disk_create(j->dir, path, j->cvm.disk_gib, e);
 	} else if (r) {
 		*e = why;
 	}
-	/* A growth whose job was given up is recorded as done; here it becomes true. */
+	/* An abandoned growth is recorded as done: it is completed here. */
 	if (!r)
 		r = disk_grow(path, j->cvm.disk_gib, e);
 	return r || !j->caps.by_group ? r : guest_disk_open_to(path, j->caps.gid, true, e);
@@ -234,8 +238,8 @@ static int do_disk(struct step_job *j, struct err *e)
 
 int step_devices(struct step_job *j, struct err *e)
 {
-	if (j->place_error.code != ERR_NONE) {
-		*e = j->place_error;
+	if (j->placement_error.code != ERR_NONE) {
+		*e = j->placement_error;
 		return -(int)e->code;
 	}
 	return devices_check(j->set.host_root, j->devices, j->n_devices, e);
@@ -251,7 +255,7 @@ int step_define(struct step_job *j, struct err *e)
 	if (!r)
 		r = image_boot_read(j->image_dir, &boot, e);
 	if (!r)
-		r = machine_of(j, &boot, &m, e);
+		r = step_machine(j, &boot, &m, e);
 	if (!r)
 		r = domain_xml(&m.spec, &xml, e);
 	return r ? r : hv_define(j->hv, xml, e);
@@ -264,7 +268,7 @@ int step_start(struct step_job *j, struct err *e)
 	if (r && j->caps.has_user && j->caps.uid != geteuid() &&
 	    strstr(e->text, "Permission denied"))
 		err_hint(e,
-			 "QEMU runs as user %u, group %u: let it pass through %s and %s, e.g. "
+			 "QEMU runs as user %u, group %u: allow it to pass through %s and %s, e.g. "
 			 "chmod 0711",
 			 j->caps.uid, j->caps.gid, j->set.state_dir, j->image_dir);
 	return r;
@@ -280,9 +284,9 @@ int step_destroy(struct step_job *j, struct err *e)
 	return hv_destroy(j->hv, j->cvm.uuid, e);
 }
 
-/* libvirt keeps the log of a domain that is gone; nobody else would remove it. A daemon that is not
- * root may not: then libvirt's logrotate rule removes it. EROFS comes from ProtectSystem=strict of
- * the unit, also where there is no such file. */
+/* libvirt keeps the log of a domain that does not exist any more, and nothing else would remove it.
+ * A daemon that is not root may not remove it: then libvirt's logrotate rule does. EROFS comes from
+ * ProtectSystem=strict of the unit, also if the file does not exist. */
 static int remove_qemu_log(const char *path, struct err *e)
 {
 	if (!unlink(path) || errno == ENOENT)
@@ -292,7 +296,7 @@ static int remove_qemu_log(const char *path, struct err *e)
 	return err_sys(e, errno, "cannot remove %s", path);
 }
 
-static int do_undefine(struct step_job *j, struct err *e)
+static int step_undefine(struct step_job *j, struct err *e)
 {
 	char qemu_log[512];
 	int r = hv_undefine(j->hv, j->cvm.uuid, e);
@@ -302,23 +306,23 @@ static int do_undefine(struct step_job *j, struct err *e)
 	return r ? r : remove_qemu_log(qemu_log, e);
 }
 
-static int do_remove(struct step_job *j, struct err *e)
+static int step_remove(struct step_job *j, struct err *e)
 {
 	return file_remove_tree(j->dir, e);
 }
 
-/* Whatever the button does, a forced job ends in a hard stop; only a lost connection is worth a
- * repetition. */
-static int press_button(struct step_job *j, bool forced, struct err *e)
+/* If @forced, a failure counts as success, because a hard stop follows in any case. Only a lost
+ * connection is an error then, so that the step is repeated. */
+static int press_power_button(struct step_job *j, bool forced, struct err *e)
 {
 	int r = hv_power_button(j->hv, j->cvm.uuid, e);
 
 	return r == -ERR_NOT_FOUND || (forced && r != -ERR_UNAVAILABLE) ? 0 : r;
 }
 
-static int do_signal(struct step_job *j, struct err *e)
+static int step_power_button(struct step_job *j, struct err *e)
 {
-	return press_button(j, j->force, e);
+	return press_power_button(j, j->force, e);
 }
 
 int step_check(struct step_job *j, struct err *e)
@@ -326,24 +330,24 @@ int step_check(struct step_job *j, struct err *e)
 	bool same_image = !*j->change.op || j->change.image == j->cvm.image;
 	int r = step_disk_check(j, e);
 
-	return r || !same_image ? r : check_image(j, e);
+	return r || !same_image ? r : step_check_image(j, e);
 }
 
 int step_signal(struct step_job *j, struct err *e)
 {
-	return j->force ? 0 : press_button(j, true, e);
+	return j->force ? 0 : press_power_button(j, true, e);
 }
 
-static int do_resume(struct step_job *j, struct err *e)
+static int step_resume(struct step_job *j, struct err *e)
 {
 	int r = hv_resume(j->hv, j->cvm.uuid, e);
 
 	return r == -ERR_NOT_FOUND ? err_set(e, ERR_CONFLICT, "the guest has ended meanwhile") : r;
 }
 
-static int undo_disk(struct step_job *j, struct err *e)
+static int step_undo_disk(struct step_job *j, struct err *e)
 {
-	auto_free char *path = below(j, "hda.img");
+	auto_free char *path = cvm_file_path(j, "hda.img");
 
 	return file_remove_tree(path, e);
 }
@@ -365,66 +369,70 @@ int step_save_files(struct vmm *v, struct op_run *o, const struct cvm_row *c, st
 				  : 0;
 }
 
-/* The time for a graceful end begins here: before, the image may have been hashed for minutes. */
+/* The time limit of the graceful stop begins here. Before, the image may have been hashed for
+ * minutes. */
 int step_save_check(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	o->begun_ms = clock_mono_ms();
 	return step_save_files(v, o, c, e);
 }
 
-/* The disk is there, and as large as its row says. */
-static int save_disk(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+/* The disk exists and has the size of its row. */
+static int step_save_disk(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	(void)o;
 	return cvms_set_disk(vmm_db(v), c->id, c->disk_gib, c->disk_gib, e);
 }
 
-static int unsave_disk(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+static int step_unsave_disk(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	(void)o;
 	return cvms_set_disk(vmm_db(v), c->id, c->disk_gib, 0, e);
 }
 
-/* QEMU may have paused it since, and that event may have been seen before this is written: look
- * again. */
+/* QEMU may have paused the guest since, and that event may have been handled before this commit:
+ * query the state again. */
 int step_save_started(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
-	/* An operation that an older release began may have passed the step that records the disk.
-	 */
+	/* An operation of an older release may have passed the step that records the disk. */
 	int r = c->disk_made ? 0 : cvms_set_disk(vmm_db(v), c->id, c->disk_gib, 1, e);
 
 	(void)o;
 	if (r)
 		return r;
-	observe_look(v, c->uuid);
+	observe_domain(v, c->uuid);
 	return observe_apply(v, c, OBSERVED_RUNNING, e);
 }
 
-/* The power button resumes a paused guest; whether it has is not known here: with force, a failure
- * counts as done. "wait" waits for what is seen. A restart by force does not press it. */
+/* The power button resumes a paused guest. Whether it did is not known here, because a failure may
+ * count as done. "wait" depends on the observed state, so query it. A forced restart does not press
+ * the button. */
 int step_save_signal(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	bool pressed = !o->force || o->row.kind == OP_SHUTDOWN;
 
 	(void)e;
 	if (pressed && c->observed == OBSERVED_PAUSED)
-		observe_look(v, c->uuid);
+		observe_domain(v, c->uuid);
 	return 0;
 }
 
-static int enter_running(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+static int step_enter_running(struct vmm *v, struct op_run *o, const struct cvm_row *c,
+			      struct err *e)
 {
 	(void)o;
 	return set_desired(v, c, DESIRED_RUNNING, e);
 }
 
-static int enter_stopped(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+static int step_enter_stopped(struct vmm *v, struct op_run *o, const struct cvm_row *c,
+			      struct err *e)
 {
 	(void)o;
 	return set_desired(v, c, DESIRED_STOPPED, e);
 }
 
-static int enter_delete(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+static int step_enter_delete(struct vmm *v, struct op_run *o, const struct cvm_row *c,
+			     struct err *e)
 {
 	(void)o;
 	return set_desired(v, c, DESIRED_DELETED, e);
@@ -438,7 +446,7 @@ int step_save_off(struct vmm *v, struct op_run *o, const struct cvm_row *c, stru
 
 /* ------------------------------------------------------------------ waiting */
 
-/* The time the button took counts, too. */
+/* Seconds left for the graceful stop; pressing the button has used up some. */
 unsigned step_graceful_limit(const struct op_run *o)
 {
 	int64_t spent_s = (clock_mono_ms() - o->begun_ms) / 1000;
@@ -446,20 +454,20 @@ unsigned step_graceful_limit(const struct op_run *o)
 	return spent_s < o->timeout_s ? o->timeout_s - (unsigned)spent_s : 0;
 }
 
-/* By an error of its disk: it will not go on by itself while an operation works on it. The row may
- * still say what was before the button resumed it: until it is looked at, or domains are listed
- * after a restart. */
-static bool is_stuck(const struct vmm *v, const struct cvm_row *c)
+/* True if a disk error has paused the guest: it does not continue by itself while an operation runs
+ * on it. Until the state is queried after the power button, or domains are listed after a restart
+ * of the daemon, the row may be outdated and the answer is false. */
+static bool is_paused_by_disk(const struct vmm *v, const struct cvm_row *c)
 {
 	return vmm_is_settled(v) && (c->paused == PAUSED_NOSPC || c->paused == PAUSED_IOERROR) &&
-	       !observe_is_looking(v, c->uuid);
+	       !observe_is_pending(v, c->uuid);
 }
 
-static int shut_down(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
+static int step_shut_down(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	if (!cvm_is_up(c))
 		return 1;
-	if (!o->timed_out && !is_stuck(v, c))
+	if (!o->timed_out && !is_paused_by_disk(v, c))
 		return 0;
 	if (o->force)
 		return 1;
@@ -467,19 +475,18 @@ static int shut_down(struct vmm *v, struct op_run *o, const struct cvm_row *c, s
 		err_set(e, ERR_CONFLICT, "the guest is paused (%s) and cannot shut down",
 			paused_word[c->paused]);
 		return err_hint(e, "%s, or use stop, or shutdown with force",
-				c->paused == PAUSED_NOSPC ? "make room on the disk" : "resume it");
+				c->paused == PAUSED_NOSPC ? "free space on the disk" : "resume it");
 	}
-	err_set(e, ERR_TIMEOUT, "the guest did not shut down within %u seconds; it runs on",
-		o->timeout_s);
+	err_set(e, ERR_TIMEOUT,
+		"the guest did not shut down within %u seconds; it is still running", o->timeout_s);
 	return err_hint(e, "use stop, or shutdown with force");
 }
 
-/* A restart ends in a running guest whatever the old one did: when time is up the hard stop
- * follows. */
+/* A restart ends with a running guest in any case: when the time is over, a hard stop follows. */
 int step_down_or_late(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct err *e)
 {
 	(void)e;
-	return !cvm_is_up(c) || o->force || o->timed_out || is_stuck(v, c);
+	return !cvm_is_up(c) || o->force || o->timed_out || is_paused_by_disk(v, c);
 }
 
 unsigned step_boot_limit(const struct op_run *o)
@@ -495,12 +502,12 @@ int step_booted(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct
 		return 0;
 	if (!cvm_is_up(c))
 		return err_set(e, ERR_HOST, "the guest ended before it was up%s%s",
-			       c->boot_progress[0] ? ", last seen: " : "", c->boot_progress);
+			       c->boot_progress[0] ? ", last progress: " : "", c->boot_progress);
 	if (c->observed == OBSERVED_PAUSED) {
 		err_set(e, ERR_CONFLICT, "the guest was paused (%s) before it was up%s%s",
-			paused_word[c->paused], c->boot_progress[0] ? ", last seen: " : "",
+			paused_word[c->paused], c->boot_progress[0] ? ", last progress: " : "",
 			c->boot_progress);
-		return err_hint(e, "it goes on where it was when it is resumed");
+		return err_hint(e, "resume it: it then continues where it was paused");
 	}
 	if (!c->serial_progress || !strcmp(c->boot_progress, "done"))
 		return 1;
@@ -508,13 +515,13 @@ int step_booted(struct vmm *v, struct op_run *o, const struct cvm_row *c, struct
 		return err_set(e, ERR_TIMEOUT,
 			       "the guest did not report its boot within %u seconds%s%s",
 			       vmm_settings(v)->boot_timeout_s,
-			       c->boot_progress[0] ? ", last seen: " : "", c->boot_progress);
+			       c->boot_progress[0] ? ", last progress: " : "", c->boot_progress);
 	return 0;
 }
 
 /* ------------------------------------------------------------------ ends */
 
-static int forget(struct vmm *v, const struct cvm_row *c, const char *op_id, struct err *e)
+static int cvm_delete(struct vmm *v, const struct cvm_row *c, const char *op_id, struct err *e)
 {
 	auto_free struct port_row *ports = NULL;
 	size_t n;
@@ -535,14 +542,15 @@ static int forget(struct vmm *v, const struct cvm_row *c, const char *op_id, str
 static int finish_create(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok,
 			 struct err *e)
 {
-	return !ok && o->row.undoing ? forget(v, c, o->row.id, e) : 0;
+	assert(o->row.kind == OP_CREATE);
+	return !ok && o->row.undoing ? cvm_delete(v, c, o->row.id, e) : 0;
 }
 
-/* Undone, or cancelled when the old guest was down and the new one not begun: the guest is down, so
- * that is what is wanted now, unless the node itself had begun it: then it tries again (restart.c),
- * and only a client who cancels it says that it is not wanted. What is stopped gives its hold back
- * if stopped CVMs do not keep theirs, also when a restart of a stopped CVM ended before it began to
- * boot. */
+/* The operation was undone, or it was cancelled after the old guest had ended and before the new
+ * one began. The guest is down, so the CVM becomes stopped. There is one exception: if the node
+ * itself began the start, it tries again (restart.c) unless a client cancelled it. A stopped CVM
+ * releases its vCPUs and memory if release_on_stop is set, also if a restart of a stopped CVM ended
+ * before the boot began. */
 static int finish_start(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok,
 			struct err *e)
 {
@@ -585,25 +593,26 @@ static int finish_shutdown(struct vmm *v, struct op_run *o, const struct cvm_row
 static int finish_delete(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok,
 			 struct err *e)
 {
-	return ok ? forget(v, c, o->row.id, e) : 0;
+	assert(o->row.kind == OP_DELETE);
+	return ok ? cvm_delete(v, c, o->row.id, e) : 0;
 }
 
 /* ------------------------------------------------------------------ tables */
 
-/* With TEEPOD_NEXT_TABLES this is a made-up later release, for tests of an upgrade with operations
- * under way: "files" has another name, and a step stands before "define". */
+/* With TEEPOD_NEXT_TABLES these are the tables of a made-up later release, for tests of an upgrade
+ * while operations run: "files" has another name, and a step is inserted before "define". */
 #ifdef TEEPOD_NEXT_TABLES
 #define TABLE_VERSION 3
 #define FILES_STEP    "guest_files"
 
-static int do_probe(struct step_job *j, struct err *e)
+static int step_probe(struct step_job *j, struct err *e)
 {
-	auto_free char *path = below(j, "hda.img");
+	auto_free char *path = cvm_file_path(j, "hda.img");
 
 	return access(path, F_OK) ? err_sys(e, errno, "check %s", path) : 0;
 }
 
-#define PROBE_STEP { .name = "probe", .work = { do_probe, WAITS_NOTHING, STEP_FILES_S } },
+#define PROBE_STEP { .name = "probe", .work = { step_probe, WAITS_NOTHING, STEP_FILES_S } },
 static const struct step_rename renames[] = { { 3, "files", FILES_STEP }, { 0 } };
 #define RENAMES .renames = renames,
 #else
@@ -613,7 +622,7 @@ static const struct step_rename renames[] = { { 3, "files", FILES_STEP }, { 0 } 
 #define RENAMES
 #endif
 
-/* A create takes away what it made; a start leaves what was there before it. */
+/* Undoing a create removes all that it made. Undoing a start keeps what existed before it. */
 #define START_STEPS(FILES_UNDO, DISK_UNDO, DISK_UNSAVE, DEFINE_UNDO)                            \
 	{ .name = FILES_STEP,                                                                   \
 	  .enter = step_enter_boot,                                                             \
@@ -621,8 +630,8 @@ static const struct step_rename renames[] = { { 3, "files", FILES_STEP }, { 0 } 
 	  .save = step_save_files,                                                              \
 	  .undo = { FILES_UNDO, WAITS_NOTHING, STEP_FILES_S } },                                \
 		{ .name = "disk",                                                               \
-		  .work = { do_disk, WAITS_NOTHING, STEP_FILES_S },                             \
-		  .save = save_disk,                                                            \
+		  .work = { step_disk, WAITS_NOTHING, STEP_FILES_S },                           \
+		  .save = step_save_disk,                                                       \
 		  .undo = { DISK_UNDO, WAITS_NOTHING, STEP_FILES_S },                           \
 		  .unsave = DISK_UNSAVE },                                                      \
 		PROBE_STEP{ .name = "define",                                                   \
@@ -640,7 +649,7 @@ static const struct step_rename renames[] = { { 3, "files", FILES_STEP }, { 0 } 
 
 static const struct step create_steps[] = {
 	{ .name = "reserve" },
-	START_STEPS(do_remove, undo_disk, unsave_disk, do_undefine),
+	START_STEPS(step_remove, step_undo_disk, step_unsave_disk, step_undefine),
 };
 
 static const struct step start_steps[] = {
@@ -651,7 +660,7 @@ static const struct step start_steps[] = {
 static const struct step stop_steps[] = {
 	{ .name = "stop",
 	  .flags = STEP_KEEP,
-	  .enter = enter_stopped,
+	  .enter = step_enter_stopped,
 	  .work = STEP_END_GUEST,
 	  .save = step_save_off },
 };
@@ -659,10 +668,13 @@ static const struct step stop_steps[] = {
 static const struct step shutdown_steps[] = {
 	{ .name = "signal",
 	  .flags = STEP_KEEP | STEP_OPTIONAL,
-	  .enter = enter_stopped,
-	  .work = { do_signal, WAITS_QEMU, STEP_BUTTON_S },
+	  .enter = step_enter_stopped,
+	  .work = { step_power_button, WAITS_QEMU, STEP_BUTTON_S },
 	  .save = step_save_signal },
-	{ .name = "wait", .flags = STEP_KEEP, .ready = shut_down, .limit_s = step_graceful_limit },
+	{ .name = "wait",
+	  .flags = STEP_KEEP,
+	  .ready = step_shut_down,
+	  .limit_s = step_graceful_limit },
 	{ .name = "stop", .flags = STEP_KEEP, .work = STEP_END_GUEST, .save = step_save_off },
 };
 
@@ -686,22 +698,22 @@ static const struct step restart_steps[] = {
 static const struct step delete_steps[] = {
 	{ .name = "stop",
 	  .flags = STEP_KEEP,
-	  .enter = enter_delete,
+	  .enter = step_enter_delete,
 	  .work = STEP_END_GUEST,
 	  .save = step_save_off },
 	{ .name = "undefine",
 	  .flags = STEP_KEEP,
-	  .work = { do_undefine, WAITS_LIBVIRT, STEP_LIBVIRT_S } },
+	  .work = { step_undefine, WAITS_LIBVIRT, STEP_LIBVIRT_S } },
 	{ .name = "remove",
 	  .flags = STEP_KEEP,
-	  .work = { do_remove, WAITS_NOTHING, STEP_FILES_S } },
+	  .work = { step_remove, WAITS_NOTHING, STEP_FILES_S } },
 };
 
 static const struct step resume_steps[] = {
 	{ .name = "resume",
 	  .flags = STEP_KEEP,
-	  .enter = enter_running,
-	  .work = { do_resume, WAITS_QEMU, STEP_LIBVIRT_S },
+	  .enter = step_enter_running,
+	  .work = { step_resume, WAITS_QEMU, STEP_LIBVIRT_S },
 	  .save = step_save_started },
 };
 
