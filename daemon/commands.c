@@ -115,7 +115,7 @@ static int command_domain_xml(const char *path, const struct vmm_settings *s, ch
 	}
 	if (!r)
 		r = parse_cvm_body(&req, body, &asked, e);
-	return r ? r : vmm_print_domain(s, &asked.ask, ret, e);
+	return r ? r : vmm_print_domain(s, &asked.req, ret, e);
 }
 
 /* The host is not measured: the domain XML does not depend on the capacity of the node. */

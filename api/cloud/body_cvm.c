@@ -195,7 +195,7 @@ static int cvm_body_fill(const struct cvm_body *q, const json_t *body, struct pa
 	const json_t *prefer = json_object_get(body, "prefer_dev");
 	int r = refuse_unsupported_fields(q, e);
 
-	a->ask = (struct cvm_request){
+	a->req = (struct cvm_request){
 		.name = text_or_null(q->name),
 		.image = text_or_null(q->image),
 		.prefer_dev = prefer && !json_is_null(prefer) ? q->prefer_dev : -1,
@@ -218,13 +218,13 @@ static int cvm_body_fill(const struct cvm_body *q, const json_t *body, struct pa
 		.n_gpus = json_array_size(json_object_get(q->gpus, "gpus")),
 	};
 	if (!r)
-		r = parse_tee((enum tee_setting)q->tee, q->require_tdx, &a->ask.tee, e);
+		r = parse_tee((enum tee_setting)q->tee, q->require_tdx, &a->req.tee, e);
 	if (!r)
-		r = parse_tdx(q->tdx, &a->ask.tdx, e);
+		r = parse_tdx(q->tdx, &a->req.tdx, e);
 	if (!r)
 		r = parse_network_list(q->networks, a->networks, e);
 	if (!r)
-		r = parse_node_id(q->teepod_id, q->node_id, &a->ask.node_id, e);
+		r = parse_node_id(q->teepod_id, q->node_id, &a->req.node_id, e);
 	if (!r)
 		r = parse_encrypted_env(q->encrypted_env, &a->env, &a->env_len, e);
 	return r;
@@ -258,17 +258,17 @@ int parse_cvm_body(const struct cvm_body *req, const json_t *body, struct parsed
 	if (r)
 		return r;
 	assert(json_is_object(a.manifest));
-	a.ports = xcalloc(a.ask.n_ports, sizeof(*a.ports));
+	a.ports = xcalloc(a.req.n_ports, sizeof(*a.ports));
 	parse_ports(req->ports, a.ports);
-	a.ask.ports = a.ports;
-	a.gpus = xcalloc(a.ask.n_gpus, sizeof(*a.gpus));
+	a.req.ports = a.ports;
+	a.gpus = xcalloc(a.req.n_gpus, sizeof(*a.gpus));
 	parse_gpus(json_object_get(req->gpus, "gpus"), a.gpus);
-	a.ask.gpus = a.gpus;
-	a.ask.manifest = a.manifest;
-	a.ask.encrypted_env = a.env;
-	a.ask.encrypted_env_len = a.env_len;
+	a.req.gpus = a.gpus;
+	a.req.manifest = a.manifest;
+	a.req.encrypted_env = a.env;
+	a.req.encrypted_env_len = a.env_len;
 	*ret = a;
-	ret->ask.networks = ret->networks;
+	ret->req.networks = ret->networks;
 	a = (struct parsed_cvm){ 0 };
 	return 0;
 }
@@ -282,7 +282,7 @@ int parse_commit_body(const struct cvm_body *req, struct parsed_cvm *ret, struct
 			      "app_id is missing: send the app_id that POST /cvms/provision "
 			      "returned with the compose_hash");
 	if (!r)
-		r = parse_node_id(req->teepod_id, req->node_id, &ret->ask.node_id, e);
+		r = parse_node_id(req->teepod_id, req->node_id, &ret->req.node_id, e);
 	return r ? r : parse_encrypted_env(req->encrypted_env, &ret->env, &ret->env_len, e);
 }
 

@@ -31,7 +31,7 @@ enum kms_word { KMS_PHALA, KMS_ETHEREUM, KMS_BASE, KMS_LEGACY };
 
 /* A body converted for vmm/, with the memory that the conversion borrows from. */
 struct parsed_cvm {
-	struct cvm_request ask;
+	struct cvm_request req;
 	struct port_request *ports; /* owned */
 	struct gpu_request *gpus;   /* owned */
 	void *env;                  /* owned: encrypted_env as bytes */

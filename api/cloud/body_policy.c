@@ -53,16 +53,16 @@ struct policy_request policy_from_body(const json_t *body)
 int parse_policy_body(const json_t *body, struct policy_request *ret, struct err *e)
 {
 	int r = fields_read(&policy_table, body, "", NULL, e);
-	struct policy_request ask;
+	struct policy_request req;
 
 	if (r)
 		return r;
-	ask = policy_from_body(body);
-	if (!ask.has_restart && !ask.has_auto_start && !ask.has_order)
+	req = policy_from_body(body);
+	if (!req.has_restart && !req.has_auto_start && !req.has_order)
 		return err_field(
 			e, ERR_INVALID, "body", "",
 			"the body changes nothing: send restart_policy, auto_start or start_order");
-	*ret = ask;
+	*ret = req;
 	return 0;
 }
 
@@ -81,11 +81,11 @@ const struct field_table maintenance_table = { "MaintenanceRequest", maintenance
 
 int parse_maintenance_body(const json_t *body, struct maintenance_body *ret, struct err *e)
 {
-	struct maintenance_body ask = { .reason = "" };
-	int r = fields_read(&maintenance_table, body, "", &ask, e);
+	struct maintenance_body req = { .reason = "" };
+	int r = fields_read(&maintenance_table, body, "", &req, e);
 
 	if (!r)
-		*ret = ask;
+		*ret = req;
 	return r;
 }
 
@@ -103,12 +103,12 @@ const struct field_table drain_table = { "DrainRequest", drain_fields, ARRAY_SIZ
 
 int parse_drain_body(const json_t *body, struct drain_body *ret, struct err *e)
 {
-	struct drain_body ask = { .reason = "" };
-	int r = fields_read(&drain_table, body, "", &ask, e);
+	struct drain_body req = { .reason = "" };
+	int r = fields_read(&drain_table, body, "", &req, e);
 
 	if (!r)
-		r = parse_timeout(body, &ask.timeout_s, e);
+		r = parse_timeout(body, &req.timeout_s, e);
 	if (!r)
-		*ret = ask;
+		*ret = req;
 	return r;
 }

@@ -73,13 +73,13 @@ int parse_timeout(const json_t *body, unsigned *ret, struct err *e)
 int parse_power_body(const struct field_table *t, const json_t *body, struct power_request *ret,
 		     struct err *e)
 {
-	struct power_request ask = { .kind = ret->kind };
-	int r = fields_read(t, body, "", &ask, e);
+	struct power_request req = { .kind = ret->kind };
+	int r = fields_read(t, body, "", &req, e);
 
 	if (!r)
-		r = parse_timeout(body, &ask.timeout_s, e);
+		r = parse_timeout(body, &req.timeout_s, e);
 	if (!r)
-		*ret = ask;
+		*ret = req;
 	return r;
 }
 

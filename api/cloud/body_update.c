@@ -241,8 +241,8 @@ static int read_counted_gpus(const json_t *gpus, struct parsed_update *a, struct
 	a->gpus = xcalloc(n ? n : 1, sizeof(*a->gpus));
 	for (size_t i = 0; i < n; i++)
 		a->gpus[i].product_id = product;
-	a->ask.gpu_attach = n ? GPU_LISTED : GPU_NONE;
-	a->ask.n_gpus = n;
+	a->req.gpu_attach = n ? GPU_LISTED : GPU_NONE;
+	a->req.n_gpus = n;
 	return 0;
 }
 
@@ -251,26 +251,26 @@ static int read_new_gpus(const json_t *gpus, struct parsed_update *a, struct err
 	const json_t *list = json_object_get(gpus, "gpus");
 	int r = 0;
 
-	a->ask.set_gpus = true;
+	a->req.set_gpus = true;
 	if (member_given(gpus, "count")) {
 		r = read_counted_gpus(gpus, a, e);
 	} else {
-		a->ask.gpu_attach = parse_gpu_attach(gpus);
-		a->ask.n_gpus = json_array_size(list);
-		a->gpus = xcalloc(a->ask.n_gpus ? a->ask.n_gpus : 1, sizeof(*a->gpus));
+		a->req.gpu_attach = parse_gpu_attach(gpus);
+		a->req.n_gpus = json_array_size(list);
+		a->gpus = xcalloc(a->req.n_gpus ? a->req.n_gpus : 1, sizeof(*a->gpus));
 		parse_gpus(list, a->gpus);
 	}
-	a->ask.gpus = a->gpus;
+	a->req.gpus = a->gpus;
 	return r;
 }
 
 static void read_new_ports(const json_t *list, struct parsed_update *a)
 {
-	a->ask.set_ports = true;
-	a->ask.n_ports = json_array_size(list);
-	a->ports = xcalloc(a->ask.n_ports ? a->ask.n_ports : 1, sizeof(*a->ports));
+	a->req.set_ports = true;
+	a->req.n_ports = json_array_size(list);
+	a->ports = xcalloc(a->req.n_ports ? a->req.n_ports : 1, sizeof(*a->ports));
 	parse_ports(list, a->ports);
-	a->ask.ports = a->ports;
+	a->req.ports = a->ports;
 }
 
 /* @restart: the default of allow_restart on this route. */
@@ -295,8 +295,8 @@ static int read_update_env(const struct update_body *q, struct parsed_update *a,
 {
 	if (!q->encrypted_env)
 		return 0;
-	a->ask.set_env = true;
-	return parse_encrypted_env(q->encrypted_env, &a->env, &a->ask.encrypted_env_len, e);
+	a->req.set_env = true;
+	return parse_encrypted_env(q->encrypted_env, &a->env, &a->req.encrypted_env_len, e);
 }
 
 static int update_body_fill(const struct field_table *t, struct update_body *q, const json_t *body,
@@ -304,8 +304,8 @@ static int update_body_fill(const struct field_table *t, struct update_body *q, 
 {
 	int r = 0;
 
-	a->ask = update_body_settings(q, body, t != &resources_table);
-	r = parse_timeout(body, &a->ask.timeout_s, e);
+	a->req = update_body_settings(q, body, t != &resources_table);
+	r = parse_timeout(body, &a->req.timeout_s, e);
 	a->merge = update_body_merge(q, body);
 	a->compose_hash = q->compose_hash;
 	a->env_keys = q->env_keys;
@@ -315,8 +315,8 @@ static int update_body_fill(const struct field_table *t, struct update_body *q, 
 	if (!r)
 		r = read_update_env(q, a, e);
 	if (member_given(body, "update_env_vars") && !q->update_env_vars)
-		a->ask.set_env = false;
-	a->ask.encrypted_env = a->env;
+		a->req.set_env = false;
+	a->req.encrypted_env = a->env;
 	if (!r && q->ports)
 		read_new_ports(q->ports, a);
 	if (!r && q->gpus)
@@ -427,20 +427,20 @@ int parse_replica_body(const struct field_table *t, const json_t *body, struct p
 	int r = fields_read(t, body, "", &q, e);
 
 	if (!r)
-		r = parse_node_id(q.teepod_id, q.node_id, &a.ask.node_id, e);
+		r = parse_node_id(q.teepod_id, q.node_id, &a.req.node_id, e);
 	if (!r && q.partial && !q.count)
 		r = err_field(e, ERR_INCOMPATIBLE, "partial", "true",
 			      "partial is true, but count is missing");
 	if (!r)
-		r = parse_encrypted_env(q.encrypted_env, &a.env, &a.ask.encrypted_env_len, e);
+		r = parse_encrypted_env(q.encrypted_env, &a.env, &a.req.encrypted_env_len, e);
 	if (r)
 		return r;
-	a.ask.set_env = q.encrypted_env != NULL;
-	a.ask.encrypted_env = a.env;
-	a.ask.env_keys = q.env_keys;
-	a.ask.compose_hash = text_or_null(q.compose_hash);
-	a.ask.stopped = q.stopped;
-	a.ask.software = (struct compose_merge){ .docker_compose_file = q.docker_compose_file,
+	a.req.set_env = q.encrypted_env != NULL;
+	a.req.encrypted_env = a.env;
+	a.req.env_keys = q.env_keys;
+	a.req.compose_hash = text_or_null(q.compose_hash);
+	a.req.stopped = q.stopped;
+	a.req.software = (struct compose_merge){ .docker_compose_file = q.docker_compose_file,
 						 .pre_launch_script = q.pre_launch_script,
 						 .public_logs = -1,
 						 .public_sysinfo = -1,

@@ -20,7 +20,7 @@ extern const struct field_table resources_table, update_table, legacy_update_tab
 
 /* A body of one of the update tables, converted for vmm/. */
 struct parsed_update {
-	struct update_request ask;  /* without the manifest, which is made from the current one: */
+	struct update_request req;  /* without the manifest, which is made from the current one: */
 	struct compose_merge merge; /* the fields of the manifest that change */
 	const char *compose_hash;   /* or the hash of a provisioned manifest that replaces it */
 	json_t *env_keys;           /* names in the new environment; NULL = not given. Borrowed */
@@ -45,7 +45,7 @@ int parse_rollback_body(const json_t *body, struct rollback_body *ret, struct er
 
 /* A body of replica_table or instance_table. */
 struct parsed_replica {
-	struct replicate_request ask; /* the caller fills in workspace and source */
+	struct replicate_request req; /* the caller fills in workspace and source */
 	void *env;                    /* owned */
 	int64_t count;                /* 0 = not given: one replica, answered as an object */
 	bool partial;

@@ -56,14 +56,14 @@ struct cvm_create_call {
 	struct mutation_call ch;
 	const struct field_table *table;
 	struct cvm_body req; /* points into ch.body */
-	struct parsed_cvm asked;
+	struct parsed_cvm parsed;
 };
 
 static void cvm_create_call_free(struct mutation_call *ch)
 {
 	struct cvm_create_call *cc = (struct cvm_create_call *)ch;
 
-	parsed_cvm_end(&cc->asked);
+	parsed_cvm_end(&cc->parsed);
 	free(cc);
 }
 
@@ -83,8 +83,8 @@ static int cvm_provision_apply(struct mutation_call *ch, struct answer *ret, str
 	struct provision_result p;
 	int r;
 
-	cc->asked.ask.inspected = ch->looked;
-	r = vmm_provision(v, ch->call->caller.workspace, &cc->asked.ask, &p, e);
+	cc->parsed.req.inspected = ch->host_inspected;
+	r = vmm_provision(v, ch->call->caller.workspace, &cc->parsed.req, &p, e);
 
 	if (!r)
 		*ret = (struct answer){ .status = 200,
@@ -104,20 +104,20 @@ static int cvm_create_apply(struct mutation_call *ch, struct answer *ret, struct
 	struct op_row op = { 0 };
 	int r;
 
-	ref.inspected = cc->asked.ask.inspected = ch->looked;
+	ref.inspected = cc->parsed.req.inspected = ch->host_inspected;
 	if (is_commit_body(ch->body))
 		r = vmm_commit(v, workspace,
 			       &(struct commit_request){ .app_id = q->app_id,
 							 .compose_hash = q->compose_hash,
-							 .encrypted_env = cc->asked.env,
-							 .encrypted_env_len = cc->asked.env_len,
+							 .encrypted_env = cc->parsed.env,
+							 .encrypted_env_len = cc->parsed.env_len,
 							 .env_keys = q->env_keys,
-							 .node_id = cc->asked.ask.node_id,
+							 .node_id = cc->parsed.req.node_id,
 							 .region = q->region,
 							 .stopped = q->stopped },
 			       &ref, &row, &op, e);
 	else
-		r = vmm_create(v, workspace, &cc->asked.ask, &ref, &row, &op, e);
+		r = vmm_create(v, workspace, &cc->parsed.req, &ref, &row, &op, e);
 	if (r)
 		return r;
 	cvm_serializer_init(&s, ch->call);
@@ -133,8 +133,8 @@ static int cvm_create_parse(struct mutation_call *ch, struct err *e)
 	if (r)
 		return r;
 	if (cc->table == &create_table && is_commit_body(ch->body))
-		return parse_commit_body(&cc->req, &cc->asked, e);
-	return parse_cvm_body(&cc->req, ch->body, &cc->asked, e);
+		return parse_commit_body(&cc->req, &cc->parsed, e);
+	return parse_cvm_body(&cc->req, ch->body, &cc->parsed, e);
 }
 
 static const struct mutation_call_ops cvm_provision_ops = { .parse = cvm_create_parse,
@@ -167,14 +167,14 @@ static void post_cvms(struct call *c)
 
 static int cvm_delete_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
 {
-	static const struct power_request ask = { .kind = OP_DELETE };
+	static const struct power_request req = { .kind = OP_DELETE };
 	struct request_ref ref = api_request_ref(ch->call);
 	struct cvm_row row;
 	struct op_row op;
 	int r = api_find_cvm(ch->call, ch->call->param[0], &row, e);
 
 	if (!r)
-		r = vmm_power(api_of(ch->call)->vmm, &row, &ask, &ref, &op, e);
+		r = vmm_power(api_of(ch->call)->vmm, &row, &req, &ref, &op, e);
 	if (!r)
 		*ret = (struct answer){ .status = 204,
 					.body = json_pack("{s:s}", "operation_id", op.id) };
@@ -223,7 +223,7 @@ static json_t *serialize_fit(const struct call *c, const struct cvm_row *row)
 			 "id", (json_int_t)s->node_id, "name", s->node_name, "region", s->region);
 }
 
-static void preflight_answer(struct call *c, bool looked);
+static void preflight_answer(struct call *c, bool host_inspected);
 
 static void preflight_host_inspected(void *arg)
 {
@@ -237,9 +237,9 @@ static void preflight_host_inspected(void *arg)
 }
 
 /* A request that could never succeed is an error. A CVM that does not fit now is a result. */
-static void preflight_answer(struct call *c, bool looked)
+static void preflight_answer(struct call *c, bool host_inspected)
 {
-	auto_parsed_cvm struct parsed_cvm asked = { 0 };
+	auto_parsed_cvm struct parsed_cvm parsed = { 0 };
 	auto_json json_t *body = NULL;
 	struct vmm *v = api_of(c)->vmm;
 	auto_free char *text = NULL;
@@ -249,16 +249,16 @@ static void preflight_answer(struct call *c, bool looked)
 
 	body = call_json(c, false, &e);
 	if (!body || cvm_body_read(&preflight_table, body, &q, &e) ||
-	    parse_cvm_body(&q, body, &asked, &e)) {
+	    parse_cvm_body(&q, body, &parsed, &e)) {
 		call_reply_err(c, &e);
 		return;
 	}
-	text = compose_text(asked.manifest);
-	asked.ask.manifest_text = text;
-	asked.ask.inspected = looked;
-	if (!vmm_preflight(v, c->caller.workspace, &asked.ask, &row, &e))
+	text = compose_text(parsed.manifest);
+	parsed.req.manifest_text = text;
+	parsed.req.inspected = host_inspected;
+	if (!vmm_preflight(v, c->caller.workspace, &parsed.req, &row, &e))
 		preflight_reply_measured(c, serialize_fit(c, &row), &row, text);
-	else if (!admission_retry(v, &e, looked, preflight_host_inspected, c))
+	else if (!admission_retry(v, &e, host_inspected, preflight_host_inspected, c))
 		preflight_reply_refused(c, &e);
 }
 

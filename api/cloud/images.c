@@ -139,7 +139,7 @@ static const struct mutation_call_ops image_call_ops = { .apply = image_apply,
 struct image_job {
 	struct call *call;
 	json_t *body;          /* owned; NULL for delete */
-	struct image_body ask; /* points into body */
+	struct image_body req; /* points into body */
 };
 
 static void image_job_end(struct image_job *j, int status, json_t *answer)
@@ -174,8 +174,8 @@ static void image_import_start(void *arg, bool answered)
 	struct image_job *j = arg;
 
 	if (!answered) {
-		image_store_import(vmm_image_store(api_of(j->call)->vmm), j->ask.source,
-				   j->ask.name, image_imported, j);
+		image_store_import(vmm_image_store(api_of(j->call)->vmm), j->req.source,
+				   j->req.name, image_imported, j);
 		return;
 	}
 	json_decref(j->body);
@@ -189,7 +189,7 @@ static void post_images(struct call *c)
 
 	j->call = c;
 	j->body = call_json(c, false, &e);
-	if (!j->body || parse_image_body(j->body, &j->ask, &e))
+	if (!j->body || parse_image_body(j->body, &j->req, &e))
 		image_job_fail(j, &e);
 	else
 		mutation_call_probe(c, j->body, image_import_start, j);

@@ -96,7 +96,7 @@ static void get_ledger(struct call *c)
 
 struct credit_call {
 	struct mutation_call ch;
-	struct credit_body ask; /* points into ch.body */
+	struct credit_body req; /* points into ch.body */
 };
 
 static int credit_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
@@ -108,7 +108,7 @@ static int credit_apply(struct mutation_call *ch, struct answer *ret, struct err
 	int r = api_find_workspace(c, c->param[0], &w, e);
 
 	if (!r)
-		r = vmm_credit(api_of(c)->vmm, w.id, cc->ask.amount, cc->ask.note, c->caller.label,
+		r = vmm_credit(api_of(c)->vmm, w.id, cc->req.amount, cc->req.note, c->caller.label,
 			       &l, e);
 	if (!r)
 		*ret = (struct answer){ .status = 201, .body = serialize_ledger_entry(&l) };
@@ -117,7 +117,7 @@ static int credit_apply(struct mutation_call *ch, struct answer *ret, struct err
 
 static int credit_parse(struct mutation_call *ch, struct err *e)
 {
-	return parse_credit_body(ch->body, &((struct credit_call *)ch)->ask, e);
+	return parse_credit_body(ch->body, &((struct credit_call *)ch)->req, e);
 }
 
 static const struct mutation_call_ops credit_ops = { .parse = credit_parse, .apply = credit_apply };

@@ -56,7 +56,7 @@ struct log_source {
 	struct log_answer *answer; /* NULL: the answer has ended */
 	uv_loop_t *loop;
 	/* owned by the job while there is one */
-	struct log_request ask;
+	struct log_request req;
 	char *dir;
 	struct log_reader *reader; /* NULL: not opened yet */
 	char *data;                /* LOG_SLICE bytes, NULL between reads */
@@ -136,7 +136,7 @@ static void log_folder_changed(uv_fs_event_t *h, const char *name, int events, i
 static void log_watch(struct log_source *s)
 {
 	s->changed = true;
-	if (s->ask.stream != LOG_SERIAL)
+	if (s->req.stream != LOG_SERIAL)
 		return;
 	(void)uv_fs_event_init(s->loop, &s->watch);
 	s->watch.data = s;
@@ -147,7 +147,7 @@ static void log_watch(struct log_source *s)
 static void log_read_work(void *arg)
 {
 	struct log_source *s = arg;
-	int r = s->reader ? 0 : log_reader_open(s->dir, &s->ask, &s->reader, &s->e);
+	int r = s->reader ? 0 : log_reader_open(s->dir, &s->req, &s->reader, &s->e);
 
 	/* A read may return no bytes between two files, or if everything was stripped. */
 	do {
@@ -217,7 +217,7 @@ static void log_finish(struct stream *f, bool client_gone)
 	/* When the node ends a followed log, all text so far was sent. When it ends another answer,
 	 * the text is incomplete. */
 	if (!l->e.code && !l->over && !caller_still_valid(f->call, &l->e) &&
-	    (!l->begun || !l->source->ask.follow))
+	    (!l->begun || !l->source->req.follow))
 		err_set(&l->e, ERR_UNAVAILABLE, "the answer ended before it was complete");
 	log_source_leave(l->source);
 	if (!l->begun) {
@@ -250,7 +250,7 @@ static bool log_deliver(struct log_answer *l)
 	if (!l->begun) {
 		l->begun = true;
 		call_stream_begin(l->f.call, 200, "text/plain; charset=utf-8");
-		if (s->ask.follow && s->more != LOG_END)
+		if (s->req.follow && s->more != LOG_END)
 			log_watch(s);
 	}
 	l->over = s->more == LOG_END;
@@ -263,7 +263,7 @@ static void log_read_on(struct log_answer *l)
 	struct log_source *s = l->source;
 	bool more = !s->reader || s->more == LOG_MORE;
 	/* Limit the rate of jobs for a guest that writes byte by byte. */
-	bool paced = s->ask.follow && s->n < LOG_SLICE / 2;
+	bool paced = s->req.follow && s->n < LOG_SLICE / 2;
 	int64_t now = clock_mono_ms();
 
 	if (!more && !s->changed)
@@ -370,19 +370,19 @@ static int log_read_query(struct call *c, struct log_request *ret, struct err *e
 }
 
 static struct log_source *log_source_new(struct vmm *v, const struct cvm_row *row,
-					 const struct log_request *ask)
+					 const struct log_request *req)
 {
 	struct log_source *s = xcalloc(1, sizeof(*s));
 
 	s->loop = vmm_settings(v)->loop;
-	s->ask = *ask;
+	s->req = *req;
 	s->dir = vmm_log_dir(v, row);
 	return s;
 }
 
 static void get_logs(struct call *c)
 {
-	struct log_request ask = { 0 };
+	struct log_request req = { 0 };
 	struct stream_share share = { 0 };
 	struct log_answer *l;
 	struct cvm_row row;
@@ -390,7 +390,7 @@ static void get_logs(struct call *c)
 	int r = log_authorize(c, &row, &share, &e);
 
 	if (!r)
-		r = log_read_query(c, &ask, &e);
+		r = log_read_query(c, &req, &e);
 	if (!r)
 		r = stream_admit(c, STREAM_ENDLESS, &share, &e);
 	if (r) {
@@ -398,7 +398,7 @@ static void get_logs(struct call *c)
 		return;
 	}
 	l = xcalloc(1, sizeof(*l));
-	l->source = log_source_new(api_of(c)->vmm, &row, &ask);
+	l->source = log_source_new(api_of(c)->vmm, &row, &req);
 	l->source->answer = l;
 	l->f.share = share;
 	stream_add(&l->f, c, &log_stream_ops);

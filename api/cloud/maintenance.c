@@ -41,7 +41,7 @@ static void get_maintenance(struct call *c)
 
 struct maintenance_call {
 	struct mutation_call ch;
-	struct maintenance_body ask; /* points into ch.body */
+	struct maintenance_body req; /* points into ch.body */
 };
 
 static int maintenance_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
@@ -49,7 +49,7 @@ static int maintenance_apply(struct mutation_call *ch, struct answer *ret, struc
 	const struct maintenance_call *mc = (const struct maintenance_call *)ch;
 	struct vmm *v = api_of(ch->call)->vmm;
 	struct request_ref ref = api_request_ref(ch->call);
-	int r = vmm_set_maintenance(v, mc->ask.enabled, mc->ask.reason, &ref, e);
+	int r = vmm_set_maintenance(v, mc->req.enabled, mc->req.reason, &ref, e);
 
 	ret->status = 200;
 	return r ? r : serialize_maintenance(ch->call, &ret->body, e);
@@ -57,7 +57,7 @@ static int maintenance_apply(struct mutation_call *ch, struct answer *ret, struc
 
 static int maintenance_parse(struct mutation_call *ch, struct err *e)
 {
-	return parse_maintenance_body(ch->body, &((struct maintenance_call *)ch)->ask, e);
+	return parse_maintenance_body(ch->body, &((struct maintenance_call *)ch)->req, e);
 }
 
 static const struct mutation_call_ops maintenance_ops = { .parse = maintenance_parse,
@@ -73,7 +73,7 @@ static void delete_maintenance(struct call *c)
 {
 	struct maintenance_call *mc = xcalloc(1, sizeof(*mc));
 
-	mc->ask = (struct maintenance_body){ .enabled = false, .reason = "" };
+	mc->req = (struct maintenance_body){ .enabled = false, .reason = "" };
 	mutation_call_run(&mc->ch, c, NULL, &maintenance_ops);
 }
 
@@ -81,7 +81,7 @@ static void delete_maintenance(struct call *c)
 
 struct drain_call {
 	struct mutation_call ch;
-	struct drain_body ask; /* points into ch.body */
+	struct drain_body req; /* points into ch.body */
 };
 
 /* Maintenance with the operations of the drain. CVMs that wait for their turn have no operation
@@ -110,12 +110,12 @@ static int serialize_drain(const struct call *c, json_t **ret, struct err *e)
 static int drain_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
 {
 	const struct drain_call *dc = (const struct drain_call *)ch;
-	const struct power_request ask = { .kind = OP_SHUTDOWN,
-					   .timeout_s = dc->ask.timeout_s,
-					   .force = dc->ask.force };
+	const struct power_request req = { .kind = OP_SHUTDOWN,
+					   .timeout_s = dc->req.timeout_s,
+					   .force = dc->req.force };
 	struct vmm *v = api_of(ch->call)->vmm;
 	struct request_ref ref = api_request_ref(ch->call);
-	int r = vmm_drain(v, &ask, dc->ask.reason, &ref, e);
+	int r = vmm_drain(v, &req, dc->req.reason, &ref, e);
 
 	ret->status = 202;
 	return r ? r : serialize_drain(ch->call, &ret->body, e);
@@ -123,7 +123,7 @@ static int drain_apply(struct mutation_call *ch, struct answer *ret, struct err 
 
 static int drain_parse(struct mutation_call *ch, struct err *e)
 {
-	return parse_drain_body(ch->body, &((struct drain_call *)ch)->ask, e);
+	return parse_drain_body(ch->body, &((struct drain_call *)ch)->req, e);
 }
 
 static const struct mutation_call_ops drain_ops = { .parse = drain_parse, .apply = drain_apply };

@@ -253,7 +253,7 @@ static void change_preflight_reply(struct call *c, const struct cvm_row *cvm, st
 static void post_change_preflight(struct call *c)
 {
 	auto_json json_t *body = NULL, *manifest = NULL;
-	struct preflight_request ask = { 0 };
+	struct preflight_request req = { 0 };
 	struct change_fit fit;
 	struct cvm_row row;
 	struct err e;
@@ -263,12 +263,12 @@ static void post_change_preflight(struct call *c)
 	r = body ? api_find_cvm(c, c->param[0], &row, &e) : -1;
 
 	if (!r)
-		r = parse_preflight_body(body, row.name, &ask, &manifest, &e);
+		r = parse_preflight_body(body, row.name, &req, &manifest, &e);
 	if (r) {
 		call_reply_err(c, &e);
 		return;
 	}
-	r = vmm_preflight_change(api_of(c)->vmm, &row, &ask, &fit, &e);
+	r = vmm_preflight_change(api_of(c)->vmm, &row, &req, &fit, &e);
 	if (r)
 		preflight_reply_refused(c, &e);
 	else

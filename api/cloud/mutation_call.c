@@ -158,8 +158,9 @@ static void mutation_call_done(void *arg, struct answer *a, bool replayed, const
 	assert_loop_thread();
 	assert(!a != !e);
 	if (e && !call_is_cut(ch->call) &&
-	    admission_retry(api_of(ch->call)->vmm, e, ch->looked, mutation_call_begin, ch)) {
-		ch->looked = true;
+	    admission_retry(api_of(ch->call)->vmm, e, ch->host_inspected, mutation_call_begin,
+			    ch)) {
+		ch->host_inspected = true;
 		return;
 	}
 	if (!e && !replayed && ch->ops->reveal)

@@ -39,8 +39,8 @@ struct mutation_call_ops {
 struct mutation_call {
 	const struct mutation_call_ops *ops;
 	struct call *call;
-	json_t *body; /* body of the request, owned; NULL if none */
-	bool looked;  /* the host was inspected for this request */
+	json_t *body;        /* body of the request, owned; NULL if none */
+	bool host_inspected; /* the host was inspected for this request */
 };
 
 /* Run the mutation and answer @c in every case. Takes @ch, zeroed by xcalloc(), and @body (may be

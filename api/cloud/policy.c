@@ -19,7 +19,7 @@
 
 struct policy_call {
 	struct mutation_call ch;
-	struct policy_request ask;
+	struct policy_request req;
 };
 
 static int policy_change_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
@@ -30,7 +30,7 @@ static int policy_change_apply(struct mutation_call *ch, struct answer *ret, str
 	int r = api_find_cvm(ch->call, ch->call->param[0], &row, e);
 
 	if (!r)
-		r = vmm_set_policy(api_of(ch->call)->vmm, &row, &pc->ask, &row, e);
+		r = vmm_set_policy(api_of(ch->call)->vmm, &row, &pc->req, &row, e);
 	if (r)
 		return r;
 	cvm_serializer_init(&s, ch->call);
@@ -40,7 +40,7 @@ static int policy_change_apply(struct mutation_call *ch, struct answer *ret, str
 
 static int policy_change_parse(struct mutation_call *ch, struct err *e)
 {
-	return parse_policy_body(ch->body, &((struct policy_call *)ch)->ask, e);
+	return parse_policy_body(ch->body, &((struct policy_call *)ch)->req, e);
 }
 
 static const struct mutation_call_ops policy_ops = { .parse = policy_change_parse,

@@ -24,7 +24,7 @@
 struct power_call {
 	struct mutation_call ch;
 	const struct field_table *table; /* NULL: the body has no fields that count */
-	struct power_request ask;
+	struct power_request req;
 };
 
 static int power_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
@@ -37,11 +37,11 @@ static int power_apply(struct mutation_call *ch, struct answer *ret, struct err 
 	struct op_row op;
 	int r;
 
-	ref.inspected = ch->looked;
+	ref.inspected = ch->host_inspected;
 	r = api_find_cvm(ch->call, ch->call->param[0], &row, e);
 
 	if (!r)
-		r = vmm_power(v, &row, &pc->ask, &ref, &op, e);
+		r = vmm_power(v, &row, &pc->req, &ref, &op, e);
 	if (!r)
 		r = vmm_find_uuid(v, 0, row.uuid, &row, e);
 	if (r)
@@ -54,11 +54,11 @@ static int power_apply(struct mutation_call *ch, struct answer *ret, struct err 
 static int power_parse(struct mutation_call *ch, struct err *e)
 {
 	struct power_call *pc = (struct power_call *)ch;
-	enum op_kind kind = pc->ask.kind;
+	enum op_kind kind = pc->req.kind;
 	bool waits = kind == OP_SHUTDOWN || kind == OP_RESTART;
 	int r = waits ? 0 : refuse_timeout(ch->body, op_kind_word[kind], e);
 
-	return r || !pc->table ? r : parse_power_body(pc->table, ch->body, &pc->ask, e);
+	return r || !pc->table ? r : parse_power_body(pc->table, ch->body, &pc->req, e);
 }
 
 static const struct mutation_call_ops power_ops = { .parse = power_parse, .apply = power_apply };
@@ -67,7 +67,7 @@ static void power_run(struct call *c, enum op_kind kind, const struct field_tabl
 {
 	struct power_call *pc = xcalloc(1, sizeof(*pc));
 
-	pc->ask.kind = kind;
+	pc->req.kind = kind;
 	pc->table = table;
 	mutation_call_run_json(&pc->ch, c, true, &power_ops);
 }

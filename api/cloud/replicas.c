@@ -26,15 +26,15 @@
 struct replica_call {
 	struct mutation_call ch;
 	const struct field_table *table;
-	const char *app_id, *source; /* of the path; NULL if it has none. Borrowed from the call */
-	struct parsed_replica asked; /* borrows from ch.body */
+	const char *app_id, *source;  /* of the path; NULL if it has none. Borrowed from the call */
+	struct parsed_replica parsed; /* borrows from ch.body */
 };
 
 static void replica_call_free(struct mutation_call *ch)
 {
 	struct replica_call *rc = (struct replica_call *)ch;
 
-	free(rc->asked.env);
+	free(rc->parsed.env);
 	free(rc);
 }
 
@@ -45,7 +45,7 @@ static int serialize_replica(struct cvm_serializer *s, const struct replica *mad
 }
 
 static int serialize_replica_list(struct cvm_serializer *s, const struct replica *made, size_t n,
-				  int64_t asked, const struct err *why, json_t **ret, struct err *e)
+				  int64_t count, const struct err *why, json_t **ret, struct err *e)
 {
 	auto_json json_t *items = json_array();
 	json_t *one;
@@ -57,7 +57,7 @@ static int serialize_replica_list(struct cvm_serializer *s, const struct replica
 			return r;
 		json_array_append_new(items, one);
 	}
-	*ret = json_pack("{s:O,s:I,s:I,s:o}", "items", items, "asked", (json_int_t)asked, "created",
+	*ret = json_pack("{s:O,s:I,s:I,s:o}", "items", items, "asked", (json_int_t)count, "created",
 			 (json_int_t)n, "error",
 			 why->code ? envelope_for(s->call->caller.role, s->call->request_id, why)
 				   : json_null());
@@ -66,7 +66,7 @@ static int serialize_replica_list(struct cvm_serializer *s, const struct replica
 
 static int replica_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
 {
-	const struct parsed_replica *a = &((const struct replica_call *)ch)->asked;
+	const struct parsed_replica *a = &((const struct replica_call *)ch)->parsed;
 	struct request_ref ref = api_request_ref(ch->call);
 	auto_free struct replica *made = NULL;
 	auto_cvm_serializer struct cvm_serializer s = { 0 };
@@ -74,8 +74,8 @@ static int replica_apply(struct mutation_call *ch, struct answer *ret, struct er
 	size_t n = 0;
 	int r;
 
-	ref.inspected = ch->looked;
-	r = vmm_replicate(api_of(ch->call)->vmm, &a->ask, a->count ? (size_t)a->count : 1,
+	ref.inspected = ch->host_inspected;
+	r = vmm_replicate(api_of(ch->call)->vmm, &a->req, a->count ? (size_t)a->count : 1,
 			  a->partial, &ref, &made, &n, &why, e);
 	if (r)
 		return r;
@@ -86,26 +86,26 @@ static int replica_apply(struct mutation_call *ch, struct answer *ret, struct er
 }
 
 /* Set the workspaces in which the source is searched. */
-static int replica_set_workspace(struct call *c, struct replicate_request *ask, struct err *e)
+static int replica_set_workspace(struct call *c, struct replicate_request *req, struct err *e)
 {
 	const char *slug = call_query(c, "workspace", 0);
 	struct workspace_row w = { .id = c->caller.workspace };
 	int r = slug ? api_named_workspace(c, slug, &w, e) : 0;
 
-	ask->workspace = w.id;
-	ask->elsewhere = !slug && api_scope(c) == 0;
+	req->workspace = w.id;
+	req->elsewhere = !slug && api_scope(c) == 0;
 	return r;
 }
 
 static int replica_parse(struct mutation_call *ch, struct err *e)
 {
 	struct replica_call *rc = (struct replica_call *)ch;
-	int r = parse_replica_body(rc->table, ch->body, &rc->asked, e);
+	int r = parse_replica_body(rc->table, ch->body, &rc->parsed, e);
 
 	if (!r)
-		r = replica_set_workspace(ch->call, &rc->asked.ask, e);
-	rc->asked.ask.app_id = rc->app_id;
-	rc->asked.ask.source = rc->source;
+		r = replica_set_workspace(ch->call, &rc->parsed.req, e);
+	rc->parsed.req.app_id = rc->app_id;
+	rc->parsed.req.source = rc->source;
 	return r;
 }
 

@@ -217,7 +217,7 @@ static void get_revision(struct call *c)
 
 struct rollback_call {
 	struct mutation_call ch;
-	struct rollback_body ask; /* borrows from ch.body */
+	struct rollback_body req; /* borrows from ch.body */
 };
 
 /* The CVMs to roll back: all of the app that are not being deleted, or only the one named. */
@@ -249,13 +249,13 @@ static int rollback_targets(const struct call *c, const struct app_row *app, con
 }
 
 static int rollback_all(const struct call *c, const struct cvm_row *rows, size_t n,
-			const struct update_request *ask, const struct request_ref *ref,
+			const struct update_request *req, const struct request_ref *ref,
 			json_t *operations, struct err *e)
 {
 	assert(n > 0); /* rollback_targets() found a CVM */
 	for (size_t i = 0; i < n; i++) {
 		struct op_row op = { 0 };
-		int r = vmm_update(api_of(c)->vmm, &rows[i], ask, ref, &op, e);
+		int r = vmm_update(api_of(c)->vmm, &rows[i], req, ref, &op, e);
 
 		if (r)
 			return r;
@@ -277,10 +277,10 @@ static int rollback_apply(struct mutation_call *ch, struct answer *ret, struct e
 {
 	const struct rollback_call *rc = (const struct rollback_call *)ch;
 	struct call *c = ch->call;
-	struct update_request ask = { .listed = -1,
-				      .allow_restart = rc->ask.allow_restart,
-				      .timeout_s = rc->ask.timeout_s,
-				      .force = rc->ask.allow_force_stop };
+	struct update_request req = { .listed = -1,
+				      .allow_restart = rc->req.allow_restart,
+				      .timeout_s = rc->req.timeout_s,
+				      .force = rc->req.allow_force_stop };
 	auto_json json_t *manifest = NULL, *operations = json_array();
 	auto_free char *text = NULL;
 	struct request_ref ref = api_request_ref(c);
@@ -295,13 +295,13 @@ static int rollback_apply(struct mutation_call *ch, struct answer *ret, struct e
 	if (!r)
 		r = revision_load_manifest(c, &app, number, &manifest, e);
 	if (!r)
-		r = rollback_targets(c, &app, rc->ask.vm_uuid, &rows, &n, e);
+		r = rollback_targets(c, &app, rc->req.vm_uuid, &rows, &n, e);
 	/* serialize once for all CVMs */
 	text = r ? NULL : compose_text(manifest);
-	ask.manifest = manifest;
-	ask.manifest_text = text;
+	req.manifest = manifest;
+	req.manifest_text = text;
 	if (!r)
-		r = rollback_all(c, rows, n, &ask, &ref, operations, e);
+		r = rollback_all(c, rows, n, &req, &ref, operations, e);
 	if (!r)
 		*ret = (struct answer){ .status = 202,
 					.body = serialize_rollback(operations, number) };
@@ -310,7 +310,7 @@ static int rollback_apply(struct mutation_call *ch, struct answer *ret, struct e
 
 static int rollback_parse(struct mutation_call *ch, struct err *e)
 {
-	return parse_rollback_body(ch->body, &((struct rollback_call *)ch)->ask, e);
+	return parse_rollback_body(ch->body, &((struct rollback_call *)ch)->req, e);
 }
 
 static const struct mutation_call_ops rollback_ops = { .parse = rollback_parse,

@@ -130,7 +130,7 @@ static void get_token(struct call *c)
 
 struct token_call {
 	struct mutation_call ch;
-	struct parsed_token ask; /* points into ch.body */
+	struct parsed_token req; /* points into ch.body */
 	char text[API_KEY_TEXT];
 };
 
@@ -142,10 +142,10 @@ static void token_call_free(struct mutation_call *ch)
 	free(tc);
 }
 
-static int token_check_rights(const struct call *c, const struct parsed_token *ask,
+static int token_check_rights(const struct call *c, const struct parsed_token *req,
 			      struct workspace_row *ret, struct err *e)
 {
-	int r = api_find_workspace(c, ask->workspace ? ask->workspace : c->caller.workspace_slug,
+	int r = api_find_workspace(c, req->workspace ? req->workspace : c->caller.workspace_slug,
 				   ret, e);
 
 	if (r == -ERR_NOT_FOUND)
@@ -153,12 +153,12 @@ static int token_check_rights(const struct call *c, const struct parsed_token *a
 	if (r)
 		return r;
 	if (!caller_is_admin(c) && ret->id != c->caller.workspace)
-		return err_field(e, ERR_FORBIDDEN, "workspace", ask->workspace,
+		return err_field(e, ERR_FORBIDDEN, "workspace", req->workspace,
 				 "only an admin may create tokens for another workspace");
-	if (ask->role > (int)c->caller.role)
-		return err_field(e, ERR_FORBIDDEN, "role", role_text((enum role)ask->role),
+	if (req->role > (int)c->caller.role)
+		return err_field(e, ERR_FORBIDDEN, "role", role_text((enum role)req->role),
 				 "role %s is higher than the role of the caller, %s",
-				 role_text((enum role)ask->role), role_text(c->caller.role));
+				 role_text((enum role)req->role), role_text(c->caller.role));
 	return 0;
 }
 
@@ -166,20 +166,20 @@ static int token_make_apply(struct mutation_call *ch, struct answer *ret, struct
 {
 	struct token_call *tc = (struct token_call *)ch;
 	struct workspace_row w;
-	struct key_request ask;
+	struct key_request req;
 	struct key_row k;
-	int r = token_check_rights(ch->call, &tc->ask, &w, e);
+	int r = token_check_rights(ch->call, &tc->req, &w, e);
 
 	if (r)
 		return r;
-	ask = (struct key_request){ .workspace = w.id,
-				    .name = tc->ask.name,
-				    .role = tc->ask.role,
-				    .expires_ms = tc->ask.expires_ms,
-				    .per_minute = tc->ask.per_minute,
+	req = (struct key_request){ .workspace = w.id,
+				    .name = tc->req.name,
+				    .role = tc->req.role,
+				    .expires_ms = tc->req.expires_ms,
+				    .per_minute = tc->req.per_minute,
 				    .parent = ch->call->caller.key_id,
 				    .ends_ms = ch->call->caller.expires_ms };
-	r = vmm_key_make(api_of(ch->call)->vmm, &ask, &k, tc->text, e);
+	r = vmm_key_make(api_of(ch->call)->vmm, &req, &k, tc->text, e);
 	if (!r)
 		*ret = (struct answer){ .status = 201, .body = serialize_token(&k) };
 	return r;
@@ -192,7 +192,7 @@ static void token_make_reveal(struct mutation_call *ch, json_t *body)
 
 static int token_make_parse(struct mutation_call *ch, struct err *e)
 {
-	return parse_token_body(ch->body, &((struct token_call *)ch)->ask, e);
+	return parse_token_body(ch->body, &((struct token_call *)ch)->req, e);
 }
 
 static const struct mutation_call_ops token_make_ops = { .parse = token_make_parse,

@@ -65,14 +65,14 @@ static const struct update_route text_route = { NULL, ANSWER_PROGRESS, false };
 struct update_call {
 	struct mutation_call ch;
 	const struct update_route *route;
-	struct parsed_update asked; /* borrows from ch.body */
+	struct parsed_update parsed; /* borrows from ch.body */
 };
 
 static void update_call_free(struct mutation_call *ch)
 {
 	struct update_call *uc = (struct update_call *)ch;
 
-	parsed_update_end(&uc->asked);
+	parsed_update_end(&uc->parsed);
 	free(uc);
 }
 
@@ -142,7 +142,7 @@ static int serialize_visibility_change(struct call *c, const char *uuid, const s
 				       json_t **ret, struct err *e)
 {
 	auto_cvm_serializer struct cvm_serializer s = { 0 };
-	const int asked = c->version;
+	const int version = c->version;
 	struct cvm_row row;
 	int r = vmm_find_uuid(api_of(c)->vmm, 0, uuid, &row, e);
 
@@ -152,7 +152,7 @@ static int serialize_visibility_change(struct call *c, const char *uuid, const s
 	cvm_row_overlay(&row, op);
 	cvm_serializer_init(&s, c);
 	r = serialize_cvm_detail(&s, &row, ret, e);
-	c->version = asked;
+	c->version = version;
 	if (r)
 		return r;
 	json_object_set_new(*ret, "operation_id", json_string(op->id));
@@ -182,18 +182,18 @@ static int update_apply(struct mutation_call *ch, struct answer *ret, struct err
 	struct update_call *uc = (struct update_call *)ch;
 	struct vmm *v = api_of(ch->call)->vmm;
 	struct request_ref ref = api_request_ref(ch->call);
-	struct update_request ask = uc->asked.ask;
+	struct update_request req = uc->parsed.req;
 	struct updated_manifest made = { 0 };
 	struct cvm_row row;
 	struct op_row op = { 0 };
 	int r = update_find_cvm(uc, &row, e);
 
-	ref.inspected = ch->looked;
+	ref.inspected = ch->host_inspected;
 	if (!r)
-		r = update_change_manifest(ch->call, &row, &uc->asked, &made, e);
-	ask.manifest = made.manifest;
+		r = update_change_manifest(ch->call, &row, &uc->parsed, &made, e);
+	req.manifest = made.manifest;
 	if (!r)
-		r = vmm_update(v, &row, &ask, &ref, &op, e);
+		r = vmm_update(v, &row, &req, &ref, &op, e);
 	if (!r)
 		r = update_answer(uc, &row, &op, made.envs_changed, ret, e);
 	json_decref(made.manifest);
@@ -204,7 +204,7 @@ static int update_parse(struct mutation_call *ch, struct err *e)
 {
 	struct update_call *uc = (struct update_call *)ch;
 
-	return parse_update_body(uc->route->table, ch->body, &uc->asked, e);
+	return parse_update_body(uc->route->table, ch->body, &uc->parsed, e);
 }
 
 static const struct mutation_call_ops update_ops = { .parse = update_parse,
@@ -267,12 +267,12 @@ static void update_run_text(struct call *c, const char *field, const char *compo
 	struct update_call *uc = xcalloc(1, sizeof(*uc));
 
 	uc->route = &text_route;
-	uc->asked.ask = (struct update_request){ .listed = -1, .allow_restart = true };
-	uc->asked.merge = merge_nothing;
+	uc->parsed.req = (struct update_request){ .listed = -1, .allow_restart = true };
+	uc->parsed.merge = merge_nothing;
 	if (!strcmp(field, "pre_launch_script"))
-		uc->asked.merge.pre_launch_script = compose_merge_text;
+		uc->parsed.merge.pre_launch_script = compose_merge_text;
 	else
-		uc->asked.merge.docker_compose_file = compose_merge_text;
+		uc->parsed.merge.docker_compose_file = compose_merge_text;
 	mutation_call_run(&uc->ch, c, body, &update_ops);
 }
 

@@ -186,21 +186,21 @@ static void get_workspace_quotas(struct call *c)
 struct workspace_call {
 	struct mutation_call ch;
 	const struct field_table *table;
-	struct workspace_request ask; /* points into ch.body */
+	struct workspace_request req; /* points into ch.body */
 };
 
 static int workspace_call_parse(struct mutation_call *ch, struct err *e)
 {
 	struct workspace_call *m = (struct workspace_call *)ch;
 
-	return parse_workspace_body(m->table, ch->body, &m->ask, e);
+	return parse_workspace_body(m->table, ch->body, &m->req, e);
 }
 
 static int workspace_add_apply(struct mutation_call *ch, struct answer *ret, struct err *e)
 {
 	const struct workspace_call *m = (const struct workspace_call *)ch;
 	struct workspace_row w;
-	int r = vmm_workspace_add(api_of(ch->call)->vmm, &m->ask, &w, e);
+	int r = vmm_workspace_add(api_of(ch->call)->vmm, &m->req, &w, e);
 
 	if (!r)
 		*ret = (struct answer){ .status = 201, .body = serialize_workspace(ch->call, &w) };
@@ -211,7 +211,7 @@ static int workspace_change_apply(struct mutation_call *ch, struct answer *ret, 
 {
 	const struct workspace_call *m = (const struct workspace_call *)ch;
 	struct workspace_row w;
-	int r = vmm_workspace_change(api_of(ch->call)->vmm, ch->call->param[0], &m->ask, &w, e);
+	int r = vmm_workspace_change(api_of(ch->call)->vmm, ch->call->param[0], &m->req, &w, e);
 
 	if (!r)
 		*ret = (struct answer){ .status = 200, .body = serialize_workspace(ch->call, &w) };

@@ -65,24 +65,24 @@ static void every_field_of_the_body_is_parsed(void **st)
 		    "\"host_address\": \"127.0.0.1\"}, {\"vm_port\": 80}]}",
 		    &a, &q, &e),
 		0);
-	assert_string_equal(a.ask.name, "abcde");
-	assert_string_equal(a.ask.image, "img");
-	assert_int_equal(a.ask.vcpus, 2);
-	assert_int_equal(a.ask.memory_mib, 2048);
-	assert_int_equal(a.ask.disk_gib, 20);
-	assert_int_equal(a.ask.node_id, 1);
-	assert_int_equal(a.ask.prefer_dev, 0);
-	assert_true(a.ask.listed && a.ask.stopped && a.ask.tee == TEE_TDX);
-	assert_int_equal(a.ask.encrypted_env_len, 3);
-	assert_memory_equal(a.ask.encrypted_env, "\x00\xff\xa0", 3);
-	assert_int_equal(a.ask.n_ports, 2);
-	assert_true(a.ask.ports[0].udp);
-	assert_int_equal(a.ask.ports[0].host_port, 53);
-	assert_string_equal(a.ask.ports[0].host_address, "127.0.0.1");
-	assert_false(a.ask.ports[1].udp);
-	assert_null(a.ask.ports[1].host_address);
-	assert_int_equal(a.ask.ports[1].vm_port, 80);
-	assert_non_null(a.ask.manifest);
+	assert_string_equal(a.req.name, "abcde");
+	assert_string_equal(a.req.image, "img");
+	assert_int_equal(a.req.vcpus, 2);
+	assert_int_equal(a.req.memory_mib, 2048);
+	assert_int_equal(a.req.disk_gib, 20);
+	assert_int_equal(a.req.node_id, 1);
+	assert_int_equal(a.req.prefer_dev, 0);
+	assert_true(a.req.listed && a.req.stopped && a.req.tee == TEE_TDX);
+	assert_int_equal(a.req.encrypted_env_len, 3);
+	assert_memory_equal(a.req.encrypted_env, "\x00\xff\xa0", 3);
+	assert_int_equal(a.req.n_ports, 2);
+	assert_true(a.req.ports[0].udp);
+	assert_int_equal(a.req.ports[0].host_port, 53);
+	assert_string_equal(a.req.ports[0].host_address, "127.0.0.1");
+	assert_false(a.req.ports[1].udp);
+	assert_null(a.req.ports[1].host_address);
+	assert_int_equal(a.req.ports[1].vm_port, 80);
+	assert_non_null(a.req.manifest);
 }
 
 static void absent_null_and_empty_fields_stay_unset(void **st)
@@ -97,13 +97,13 @@ static void absent_null_and_empty_fields_stay_unset(void **st)
 			     "\"encrypted_env\": null, " COMPOSE "}",
 			     &a, &q, &e),
 			 0);
-	assert_null(a.ask.image);
-	assert_null(a.ask.instance_type);
-	assert_null(a.ask.encrypted_env);
-	assert_int_equal(a.ask.vcpus, 0);
-	assert_int_equal(a.ask.prefer_dev, -1);
-	assert_int_equal(a.ask.n_ports, 0);
-	assert_false(a.ask.stopped);
+	assert_null(a.req.image);
+	assert_null(a.req.instance_type);
+	assert_null(a.req.encrypted_env);
+	assert_int_equal(a.req.vcpus, 0);
+	assert_int_equal(a.req.prefer_dev, -1);
+	assert_int_equal(a.req.n_ports, 0);
+	assert_false(a.req.stopped);
 }
 
 static void a_refusal_names_the_field_and_leaves_the_output_alone(void **st)
@@ -169,12 +169,12 @@ static void expect_gpus(const char *gpus, enum gpu_attach attach, size_t n, cons
 		       COMPOSE);
 	if (ask(&create_table, text, &a, &q, &e))
 		fail_msg("%s: %s", gpus, e.text);
-	assert_int_equal(a.ask.gpu_attach, attach);
-	assert_int_equal(a.ask.n_gpus, n);
+	assert_int_equal(a.req.gpu_attach, attach);
+	assert_int_equal(a.req.n_gpus, n);
 	if (!n)
 		return;
-	assert_string_equal(a.ask.gpus[n - 1].slot ? a.ask.gpus[n - 1].slot : "", slot);
-	assert_string_equal(a.ask.gpus[n - 1].product_id ? a.ask.gpus[n - 1].product_id : "",
+	assert_string_equal(a.req.gpus[n - 1].slot ? a.req.gpus[n - 1].slot : "", slot);
+	assert_string_equal(a.req.gpus[n - 1].product_id ? a.req.gpus[n - 1].product_id : "",
 			    product);
 }
 
@@ -286,18 +286,18 @@ static void the_machine_is_read_from_its_own_fields(void **st)
 			     ", " COMPOSE "}",
 			     &a, &q, &e),
 			 0);
-	assert_int_equal(a.ask.tee, TEE_TDX);
-	assert_string_equal(a.ask.networks, "user,bridge:br0");
-	assert_true(a.ask.tdx.given);
-	assert_int_equal(a.ask.tdx.policy, 0x10000001);
-	assert_string_equal(a.ask.tdx.mr_owner, "000102030405060708090a0b0c0d0e0f101112131415161718"
+	assert_int_equal(a.req.tee, TEE_TDX);
+	assert_string_equal(a.req.networks, "user,bridge:br0");
+	assert_true(a.req.tdx.given);
+	assert_int_equal(a.req.tdx.policy, 0x10000001);
+	assert_string_equal(a.req.tdx.mr_owner, "000102030405060708090a0b0c0d0e0f101112131415161718"
 						"191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f");
-	assert_string_equal(a.ask.tdx.mr_owner_config, "");
+	assert_string_equal(a.req.tdx.mr_owner_config, "");
 	assert_int_equal(ask(&create_table, "{\"name\": \"abcde\", " COMPOSE "}", &plain, &q, &e),
 			 0);
-	assert_int_equal(plain.ask.tee, TEE_AUTO);
-	assert_string_equal(plain.ask.networks, "");
-	assert_false(plain.ask.tdx.given);
+	assert_int_equal(plain.req.tee, TEE_AUTO);
+	assert_string_equal(plain.req.networks, "");
+	assert_false(plain.req.tdx.given);
 }
 
 static void each_bad_machine_field_is_named_with_what_was_given(void **st)

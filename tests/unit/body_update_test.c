@@ -46,12 +46,12 @@ static void an_empty_body_changes_nothing(void **st)
 	(void)st;
 	reads(&update_table, "{}", &a);
 	assert_false(compose_merge_any(&a.merge));
-	assert_int_equal(a.ask.listed, -1);
-	assert_false(a.ask.set_env || a.ask.set_ports || a.ask.set_gpus || a.ask.set_user_config ||
-		     a.ask.force);
-	assert_null(a.ask.image);
-	assert_null(a.ask.instance_type);
-	assert_int_equal(a.ask.vcpus + a.ask.memory_mib + a.ask.disk_gib + a.ask.timeout_s, 0);
+	assert_int_equal(a.req.listed, -1);
+	assert_false(a.req.set_env || a.req.set_ports || a.req.set_gpus || a.req.set_user_config ||
+		     a.req.force);
+	assert_null(a.req.image);
+	assert_null(a.req.instance_type);
+	assert_int_equal(a.req.vcpus + a.req.memory_mib + a.req.disk_gib + a.req.timeout_s, 0);
 	assert_null(a.env_keys);
 }
 
@@ -78,18 +78,18 @@ static void every_field_of_the_body_is_parsed(void **st)
 	assert_int_equal(a.merge.public_logs, 0);
 	assert_int_equal(a.merge.public_sysinfo, 1);
 	assert_int_equal(a.merge.public_tcbinfo, -1);
-	assert_true(a.ask.set_env && a.ask.encrypted_env_len == 2);
-	assert_memory_equal(a.ask.encrypted_env, "\x00\xff", 2);
-	assert_true(a.ask.set_user_config && !a.ask.user_config);
-	assert_int_equal(a.ask.listed, 1);
-	assert_string_equal(a.ask.instance_type, "tdx.big");
-	assert_true(a.ask.vcpus == 3 && a.ask.memory_mib == 4096 && a.ask.disk_gib == 50);
-	assert_string_equal(a.ask.image, "img");
-	assert_int_equal(a.ask.timeout_s, 20);
-	assert_true(a.ask.force && !a.ask.allow_restart);
-	assert_true(a.ask.set_gpus && a.ask.gpu_attach == GPU_LISTED && a.ask.n_gpus == 1);
-	assert_string_equal(a.ask.gpus[0].slot, "18:00.0");
-	assert_true(a.ask.set_ports && a.ask.n_ports == 2 && a.ask.ports[1].udp);
+	assert_true(a.req.set_env && a.req.encrypted_env_len == 2);
+	assert_memory_equal(a.req.encrypted_env, "\x00\xff", 2);
+	assert_true(a.req.set_user_config && !a.req.user_config);
+	assert_int_equal(a.req.listed, 1);
+	assert_string_equal(a.req.instance_type, "tdx.big");
+	assert_true(a.req.vcpus == 3 && a.req.memory_mib == 4096 && a.req.disk_gib == 50);
+	assert_string_equal(a.req.image, "img");
+	assert_int_equal(a.req.timeout_s, 20);
+	assert_true(a.req.force && !a.req.allow_restart);
+	assert_true(a.req.set_gpus && a.req.gpu_attach == GPU_LISTED && a.req.n_gpus == 1);
+	assert_string_equal(a.req.gpus[0].slot, "18:00.0");
+	assert_true(a.req.set_ports && a.req.n_ports == 2 && a.req.ports[1].udp);
 }
 
 static void gpus_may_be_counted_or_taken_away(void **st)
@@ -98,16 +98,16 @@ static void gpus_may_be_counted_or_taken_away(void **st)
 
 	(void)st;
 	reads(&update_table, "{\"gpus\": {\"count\": 2, \"product_name\": \"10de:2335\"}}", &a);
-	assert_true(a.ask.set_gpus && a.ask.gpu_attach == GPU_LISTED && a.ask.n_gpus == 2);
-	assert_string_equal(a.ask.gpus[1].product_id, "10de:2335");
+	assert_true(a.req.set_gpus && a.req.gpu_attach == GPU_LISTED && a.req.n_gpus == 2);
+	assert_string_equal(a.req.gpus[1].product_id, "10de:2335");
 	reads(&update_table, "{\"gpus\": {\"count\": 0}}", &a);
-	assert_true(a.ask.set_gpus && a.ask.gpu_attach == GPU_NONE && a.ask.n_gpus == 0);
+	assert_true(a.req.set_gpus && a.req.gpu_attach == GPU_NONE && a.req.n_gpus == 0);
 	reads(&update_table, "{\"gpus\": {}}", &a);
-	assert_true(a.ask.set_gpus && a.ask.gpu_attach == GPU_NONE);
+	assert_true(a.req.set_gpus && a.req.gpu_attach == GPU_NONE);
 	reads(&update_table, "{\"gpus\": {\"attach_mode\": \"all\"}}", &a);
-	assert_int_equal(a.ask.gpu_attach, GPU_ALL);
+	assert_int_equal(a.req.gpu_attach, GPU_ALL);
 	reads(&update_table, "{\"ports\": []}", &a);
-	assert_true(a.ask.set_ports && a.ask.n_ports == 0);
+	assert_true(a.req.set_ports && a.req.n_ports == 0);
 }
 
 static void only_a_resize_needs_permission_to_restart(void **st)
@@ -135,7 +135,7 @@ static void only_a_resize_needs_permission_to_restart(void **st)
 		auto_parsed_update struct parsed_update a = { 0 };
 
 		reads(want[i].t, want[i].text, &a);
-		assert_int_equal(a.ask.allow_restart, want[i].may);
+		assert_int_equal(a.req.allow_restart, want[i].may);
 	}
 }
 
@@ -151,14 +151,14 @@ static void an_older_upgrade_keeps_the_names_of_an_environment_it_does_not_repla
 	      &a);
 	assert_string_equal(a.merge.docker_compose_file, "services: {}");
 	assert_null(a.merge.allowed_envs);
-	assert_false(a.ask.set_env);
+	assert_false(a.req.set_env);
 	reads(&legacy_update_table,
 	      "{\"compose_manifest\": {\"docker_compose_file\": \"services: {}\", "
 	      "\"allowed_envs\": []},"
 	      "\"encrypted_env\": \"00\"}",
 	      &a);
 	assert_non_null(a.merge.allowed_envs);
-	assert_true(a.ask.set_env);
+	assert_true(a.req.set_env);
 }
 
 static void names_of_an_environment_replace_or_are_checked(void **st)
@@ -167,14 +167,14 @@ static void names_of_an_environment_replace_or_are_checked(void **st)
 
 	(void)st;
 	reads(&envs_table, "{\"encrypted_env\": \"00\", \"env_keys\": [\"A\"]}", &a);
-	assert_true(a.envs_replace && a.ask.set_env);
+	assert_true(a.envs_replace && a.req.set_env);
 	reads(&compose_commit_table, "{\"compose_hash\": \"0xab\", \"encrypted_env\": \"00\"}", &a);
-	assert_true(a.ask.set_env && !a.envs_replace);
+	assert_true(a.req.set_env && !a.envs_replace);
 	assert_string_equal(a.compose_hash, "0xab");
 	reads(&compose_commit_table,
 	      "{\"compose_hash\": \"ab\", \"encrypted_env\": \"00\", \"update_env_vars\": false}",
 	      &a);
-	assert_false(a.ask.set_env);
+	assert_false(a.req.set_env);
 }
 
 static void a_refusal_names_the_field_and_leaves_the_output_alone(void **st)
@@ -240,18 +240,18 @@ static void a_replica_follows_its_request(void **st)
 	(void)st;
 	take("{}");
 	assert_int_equal(parse_replica_body(&replica_table, body, &a, &e), 0);
-	assert_false(a.ask.set_env || a.ask.stopped || a.partial ||
-		     compose_merge_any(&a.ask.software));
+	assert_false(a.req.set_env || a.req.stopped || a.partial ||
+		     compose_merge_any(&a.req.software));
 	assert_int_equal(a.count, 0);
 	take("{\"teepod_id\": 1, \"encrypted_env\": \"\", \"compose_hash\": \"0xab\", \"count\": "
 	     "64, \"partial\": true,"
 	     "\"docker_compose_file\": \"services: {}\", \"env_keys\": [\"A\"], "
 	     "\"transaction_hash\": \"0x\"}");
 	assert_int_equal(parse_replica_body(&instance_table, body, &a, &e), 0);
-	assert_true(a.ask.set_env && !a.env && a.ask.node_id == 1 && a.count == 64 && a.partial);
-	assert_true(compose_merge_any(&a.ask.software));
-	assert_int_equal(json_array_size(a.ask.env_keys), 1);
-	assert_string_equal(a.ask.compose_hash, "0xab");
+	assert_true(a.req.set_env && !a.env && a.req.node_id == 1 && a.count == 64 && a.partial);
+	assert_true(compose_merge_any(&a.req.software));
+	assert_int_equal(json_array_size(a.req.env_keys), 1);
+	assert_string_equal(a.req.compose_hash, "0xab");
 }
 
 static void partial_without_count_and_two_nodes_contradict_themselves(void **st)
