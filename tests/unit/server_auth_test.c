@@ -27,7 +27,7 @@ static void roles_and_keys(void **st)
 		"POST /admin HTTP/1.1\r\nHost: h\r\nX-API-Key: reader\r\nContent-Length: "
 		"2\r\n\r\n{}");
 	assert_status(low, 403);
-	assert_has(low, "needs the role admin");
+	assert_has(low, "requires the role admin");
 	ok = http_exchange("POST /admin HTTP/1.1\r\nHost: h\r\nX-API-Key: admin\r\nContent-Length: "
 			   "2\r\n\r\n{}");
 	assert_status(ok, 200);

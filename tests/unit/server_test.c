@@ -154,7 +154,7 @@ static void unix_socket_passes_the_user_id_of_the_peer(void **st)
 	assert_int_equal(stat_buf.st_mode & 0777, 0620);
 	/* a socket with a listener is not */
 	assert_int_equal(server_listen(http.s, &spec, NULL, &e), -ERR_INVALID);
-	assert_has(e.text, "another process answers");
+	assert_has(e.text, "another process listens");
 	assert_int_equal(connect(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
 	http_send(fd, GET("/read"));
 	assert_false(http_receive(fd, &b, "version", 2000));
