@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * auth_rate.h - how many wrong API keys came from one address within a minute.
+ * auth_rate.h - number of wrong API keys from one address within a minute.
  */
 #ifndef TEEPOD_API_HTTP_AUTH_RATE_H
 #define TEEPOD_API_HTTP_AUTH_RATE_H

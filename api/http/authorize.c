@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * authorize.c - may this client send this request?
+ * authorize.c - authorization of a request: origin, credentials, role.
  *
  * The checks run on the head alone, before a byte of the body is read. First the origin: a foreign
  * web page must not even cause a failed authentication to be counted for this address. Then the

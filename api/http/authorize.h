@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * authorize.h - may this client send this request?
+ * authorize.h - authorization of a request: origin, credentials, role.
  */
 #ifndef TEEPOD_API_HTTP_AUTHORIZE_H
 #define TEEPOD_API_HTTP_AUTHORIZE_H
 
 #include "api/http/request.h"
 
-/* Does the request name this server (Host), and come from one of its own pages (Origin)? If not, it
- * is answered 421 or 403 and the result is false. Unix sockets are not checked, because no web page
- * can reach them, nor is TLS, because the browser has compared the name with the certificate. A
- * request without Host passes: it is HTTP/1.0, which no browser uses. */
+/* True if the request names this server (Host) and comes from one of its own pages (Origin).
+ * Otherwise it is answered 421 or 403, and the result is false. Unix sockets are not checked,
+ * because no web page can reach them, nor is TLS, because the browser has compared the name with
+ * the certificate. A request without Host passes: it is HTTP/1.0, which no browser uses. */
 bool authorize_origin(struct request *q);
 
 /* Authenticate the client and compare its role with that of q->route. Fills q->call.caller. 0, or

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * body_budget.c - how many bytes of long request bodies may be in memory at the same time.
+ * body_budget.c - limit of the memory for long request bodies.
  *
  * A share is reserved when the head of a request is accepted, before a byte of the body arrives,
  * and released when the request is answered. There are limits for all callers together, for a

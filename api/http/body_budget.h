@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * body_budget.h - how many bytes of long request bodies may be in memory at the same time.
+ * body_budget.h - limit of the memory for long request bodies.
  */
 #ifndef TEEPOD_API_HTTP_BODY_BUDGET_H
 #define TEEPOD_API_HTTP_BODY_BUDGET_H
@@ -37,7 +37,7 @@ int body_budget_reserve(struct body_budget *b, struct body_share *s, const struc
 /* Give the reservation back; nothing happens if there is none. */
 void body_budget_release(struct body_share *s);
 
-/* Do both structs describe the same caller? */
+/* True if both structs describe the same caller. */
 bool caller_equal(const struct caller *a, const struct caller *b);
 
 #endif

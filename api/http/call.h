@@ -38,7 +38,7 @@ struct call {
 	struct call_data *data; /* private to api/http/ */
 };
 
-/* Value of header field @name, whatever its case; NULL if absent. Borrowed. */
+/* Value of header field @name; NULL if absent. Case is ignored. Borrowed. */
 const char *call_header(const struct call *c, const char *name);
 /* Value of the @nth (0 = first) field of that name. */
 const char *call_header_nth(const struct call *c, const char *name, unsigned nth);

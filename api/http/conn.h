@@ -43,7 +43,7 @@ struct conn {
 	bool head_started, head_any; /* part of a head has arrived; an empty line was skipped */
 
 	bool known;   /* a request of it was authenticated, or root is at the other end */
-	bool spent;   /* answered and not known, or its client has left: evicted first */
+	bool spent;   /* answered without authentication, or its client has left: evicted first */
 	bool counted; /* in pool->peers */
 	bool is_unix;
 	unsigned uid, gid; /* unix socket: of the peer */

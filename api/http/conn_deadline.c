@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * conn_deadline.c - connections whose time is over.
+ * conn_deadline.c - connections whose deadline has passed.
  *
  * After a long turn of the loop the timers run before the sockets. A client whose bytes the loop
  * has not read yet is not late, so it gets UNREAD_MS more. Reading is never put off that long
@@ -37,7 +37,7 @@ static void conn_time_out(struct conn *c)
 	}
 }
 
-/* Has the client sent what the loop has not read yet? */
+/* True if the kernel has input of this client that the loop has not read yet. */
 static bool conn_has_unread(const struct conn *c, uint64_t now)
 {
 	uv_os_fd_t fd;

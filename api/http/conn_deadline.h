@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * conn_deadline.h - connections whose time is over.
+ * conn_deadline.h - connections whose deadline has passed.
  */
 #ifndef TEEPOD_API_HTTP_CONN_DEADLINE_H
 #define TEEPOD_API_HTTP_CONN_DEADLINE_H

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * conn_limit.c - admission of connections, and eviction when the limits are reached.
  *
- * Anyone can open connections without a key, from many addresses, and send nothing. So a full
- * server closes the connection that it can best spare, and admits the new one. It closes first a
- * connection without an authenticated request, then one between two requests, then one in the
- * middle of a request; of equal ones the one that has waited longest. It never closes a connection
- * whose call is in flight, nor one that has waited for less than GRACE_MS: a client needs that long
- * to send its first request.
+ * Anyone can open connections without a key, from many addresses, and send nothing. A full
+ * server therefore closes one connection and admits the new one. Connections without an
+ * authenticated request are closed first, then those between two requests, then those in the
+ * middle of a request; within each class the one that has waited longest is closed. A
+ * connection whose call is in flight is never closed, nor one that has waited for less than
+ * GRACE_MS, the time that a client needs to send its first request.
  *
- * A connection that got an answer without showing a key is spent. It is closed first and without a
- * grace time, even if more requests of it wait. Otherwise a client could keep any number of
- * connections by one GET /healthz each 0.5 s. A connection is spent, too, when its client has
+ * A connection that got an answer without authentication is "spent". It is closed first and
+ * without a grace time, even if more of its requests wait. Otherwise a client could keep any number
+ * of connections by one GET /healthz each 0.5 s. A connection is spent, too, when its client has
  * closed it and has received all answers: it exists only until the next turn of the loop, and must
  * not cause a new connection of this turn to be refused.
  *
@@ -34,7 +34,8 @@ static bool conn_evict(struct conn_pool *p, enum evict_class last, const struct 
 	for (int i = 0; i <= (int)last; i++) {
 		TAILQ_FOREACH(c, &p->evict[i], evict)
 		{
-			/* Its request is about to be answered; a spent one had its answer. */
+			/* Its request will be answered soon. A spent connection has its answer
+			 * already. */
 			if ((c->resume_queued && !c->spent) ||
 			    (peer && !peer_equal(peer, &c->peer)))
 				continue;
@@ -60,7 +61,8 @@ static bool is_root(const struct conn *c)
 	return c->is_unix && (c->uid == 0 || c->uid == geteuid());
 }
 
-/* Connections that the peer may have; those of a trusted proxy belong to all its clients. */
+/* Limit of the connections of this peer. A trusted proxy has no limit: its connections belong
+ * to all its clients. */
 static unsigned peer_limit(const struct conn *c)
 {
 	return peer_is_in(&c->address, c->pool->proxies) ? UINT_MAX : c->pool->limits.per_peer;

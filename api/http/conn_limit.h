@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * conn_limit.h - how many connections there may be, and which ones are closed for others.
+ * conn_limit.h - limits of connections, and eviction of connections for new ones.
  */
 #ifndef TEEPOD_API_HTTP_CONN_LIMIT_H
 #define TEEPOD_API_HTTP_CONN_LIMIT_H

@@ -16,7 +16,7 @@
 
 enum { CONN_RX_BYTES = 65536 };
 
-/* Connections that may be closed to make room for others, in the order in which they are. */
+/* Classes of connections that may be closed to make room for others, in the order of closing. */
 enum evict_class {
 	EVICT_KEYLESS, /* no request of it was authenticated so far, and none is being answered */
 	EVICT_IDLE,    /* between two requests */
@@ -35,10 +35,10 @@ TAILQ_HEAD(conn_queue, conn);
 /* How a connection and the pool call the layers above them. Set once, before the first
  * connection. */
 struct conn_calls {
-	void (*client_gone)(struct request *q); /* the connection ends; its request goes on alone */
-	void (*on_deadline)(struct conn_pool *p);    /* conn_pool_deadline() is due */
-	void (*on_wake)(struct conn_pool *p);        /* each turn until conn_pool_sleep() */
-	void (*on_last_conn)(struct conn_pool *p);   /* the last connection has closed */
+	void (*client_gone)(struct request *q);    /* the connection ends, its request continues */
+	void (*on_deadline)(struct conn_pool *p);  /* conn_pool_deadline() is due */
+	void (*on_wake)(struct conn_pool *p);      /* each turn until conn_pool_sleep() */
+	void (*on_last_conn)(struct conn_pool *p); /* the last connection has closed */
 	void (*on_last_handle)(struct conn_pool *p); /* all is closed: the pool may be freed */
 };
 

@@ -83,9 +83,8 @@ static void conn_run_request(struct conn *c)
 	dispatch_run(c->req);
 }
 
-/* Should the complete request wait for a later turn? It should if this turn has taken long or
- * others wait already. A probe of the node's health is never put off: it waits for nothing but the
- * reading of its head. */
+/* True if the complete request must wait for a later turn of the loop: this turn has taken
+ * long, or other requests wait already. A health probe never waits. */
 static bool conn_put_off(struct conn *c)
 {
 	struct conn_pool *p = c->pool;

@@ -24,7 +24,7 @@ void conn_linger(struct conn *c);
 /* No request is in flight: send the TLS close message and close. */
 void conn_close_idle(struct conn *c);
 
-/* Destroy the connection if its peer has taken too little of what waits to be written. */
+/* Destroy the connection if its peer reads the queued output too slowly. */
 void conn_check_written(struct conn *c, uint64_t now);
 
 #endif

@@ -178,7 +178,7 @@ static void dispatch_handle_now(void *arg)
 		return;
 	}
 	LAG_SECTION(q->route->method, q->route->pattern);
-	/* The body may have taken hours to arrive. */
+	/* The body may have taken hours to arrive, so the credential is checked again. */
 	if (q->length && q->set->still_valid && q->set->still_valid(&q->call, &e)) {
 		call_reply_err(&q->call, &e);
 		return;

@@ -15,7 +15,7 @@ enum dispatch_result {
 /* Decide all that the head alone decides: grammar, target, route, caller, role, size. */
 enum dispatch_result dispatch_head(struct request *q, const char *head, size_t n);
 
-/* Is the complete head at @head one of a route with ROUTE_URGENT? */
+/* True if the complete head at @head matches a route with ROUTE_URGENT. */
 bool dispatch_is_urgent(const struct router *r, const char *head, size_t n);
 
 /* The body is complete: call the handler, now or later. The request may be freed when this

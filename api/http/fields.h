@@ -21,7 +21,7 @@ const char *span_cut(char *raw, struct span s);
 /* Cut the fields of @h, whose spans point into @raw, into strings. */
 void fields_cut(struct fields *f, char *raw, const struct head *h);
 
-/* Value of the @nth (0 = first) field @name, whatever its case; NULL if there is none. */
+/* Value of the @nth (0 = first) field @name; NULL if there is none. Case is ignored. */
 const char *fields_get(const struct fields *f, const char *name, unsigned nth);
 
 #endif

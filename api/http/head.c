@@ -3,9 +3,10 @@
  *
  * llhttp 8.1.0 accepts heads that other HTTP parsers read differently: a bare CR inside a value
  * (CVE-2023-30589), a head ended by CR LF CR and any byte (CVE-2025-23167), folded lines, empty
- * names, blanks in odd places, unknown versions, no Host or two. Two parsers that disagree about
- * the end of a request allow request smuggling. So the raw bytes are checked against the grammar of
- * RFC 9112 first, without any of the leniencies that the RFC permits:
+ * names, blanks in odd places, unknown versions, and requests without a Host or with two. Two
+ * parsers that disagree about the end of a request allow request smuggling. So the raw bytes are
+ * checked against the grammar of RFC 9112 first, without any of the leniencies that the RFC
+ * permits:
  *
  *     head    = method SP target SP "HTTP/1." ("0" / "1") CRLF *(name ":" OWS value OWS CRLF) CRLF
  *

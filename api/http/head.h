@@ -54,16 +54,16 @@ int head_lint(const char *raw, size_t n, struct head *ret, struct head_fault *f)
 /* Parse a complete head with llhttp. 0, or -1 if it refuses. */
 int head_llhttp(const char *raw, size_t n, struct head *ret);
 
-/* Did both parsers read the same? */
+/* True if both parsers read the same values. */
 bool head_agree(const struct head *a, const struct head *b);
 
 /* The three above. 0: both parsers accepted the head with the same meaning. */
 int head_parse(const char *raw, size_t n, struct head *ret, struct head_fault *f);
 
-/* Value of the first field @name, whatever its case; p is NULL if there is none. */
+/* Value of the first field @name; p is NULL if there is none. Case is ignored. */
 struct span head_find(const struct head *h, const char *name);
 
-/* Is @token in the comma-separated list @list, whatever its case? */
+/* True if @token is in the comma-separated list @list. Case is ignored. */
 bool head_has_token(struct span list, const char *token);
 
 /* @s without blanks and tabs around it. */

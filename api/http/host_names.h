@@ -6,8 +6,8 @@
 
 #include <stdbool.h>
 
-/* Does @text, a field Host or Origin ("localhost:8090", "[::1]", "https://node.example"), name a
- * loopback address, "localhost", or the host of one of @ours? @ours: names or URLs,
+/* True if @text, a field Host or Origin ("localhost:8090", "[::1]", "https://node.example"),
+ * names a loopback address, "localhost", or the host of one of @ours. @ours: names or URLs,
  * NULL-terminated. Ports are not compared. */
 bool host_name_is_ours(const char *const *ours, const char *text);
 

@@ -20,7 +20,7 @@ struct route_stat {
 
 struct http_metrics {
 	unsigned n_routes;
-	struct route_stat *route; /* owned; n_routes + 1: the last one counts what matched none */
+	struct route_stat *route; /* owned; n_routes + 1: the last one counts unmatched requests */
 	uint64_t accepted, refused, evicted; /* connections */
 	uint64_t auth_failed, timeouts;      /* requests */
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * key_rate.h - how many requests a minute an API key may make.
+ * key_rate.h - limit of the requests per minute of an API key.
  *
  * A key that was idle may send the requests of a whole minute at once, and after that one for each
  * interval that has passed. Over any minute it sends at most twice its limit, over a longer time

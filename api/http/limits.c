@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * limits.c - defaults, and how many connections the descriptors of the process allow.
+ * limits.c - defaults, and the number of connections that the descriptors of the process allow.
  *
  * A connection takes one descriptor, a followed log one more. Clients must never use up the
  * descriptors that files, the database and the hypervisor need: connections get three eighths.

@@ -17,9 +17,10 @@ struct server_limits {
 	unsigned write_stall_ms; /* a peer that takes too little of an answer [30000] */
 	unsigned per_peer;       /* connections from one address [1024] */
 	unsigned connections;    /* connections in total [4096] */
-	unsigned auth_fails;     /* wrong keys a minute and address that get 401, not 429 [10] */
-	size_t head_bytes;       /* request line and header fields, longer: 431 [16384]. The target
-				    may have half of it, longer: 414 */
+	unsigned auth_fails; /* wrong keys per minute and address that are answered 401; then 429
+				[10] */
+	size_t head_bytes;   /* request line and header fields, longer: 431 [16384]. The target
+				may have half of it, longer: 414 */
 };
 
 /* Replace zeros by the defaults, and lower @l->connections to what RLIMIT_NOFILE allows. Raises the

@@ -69,7 +69,7 @@ static void pause_listeners(struct listener_set *set, int error)
 	(void)loop_after(set->pool->loop, PAUSE_MS, watch_listeners, set, &set->pause);
 }
 
-/* A turn that has taken long enough leaves the remaining clients to the next one. */
+/* If this turn has taken long enough, the remaining clients are accepted in the next one. */
 static void on_acceptable(uv_poll_t *poll, int status, int events)
 {
 	struct listener *l = poll->data;

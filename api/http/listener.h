@@ -16,7 +16,7 @@ LIST_HEAD(listener_list, listener);
 struct listener_set {
 	struct conn_pool *pool; /* of the connections that are accepted */
 	struct listener_list all;
-	struct loop_timer *pause; /* no listener is watched until it fires */
+	struct loop_timer *pause; /* no listener is watched while it runs */
 };
 
 void listener_set_init(struct listener_set *set, struct conn_pool *pool);

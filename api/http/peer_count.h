@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * peer_count.h - how many connections each peer has.
+ * peer_count.h - number of connections of each peer.
  */
 #ifndef TEEPOD_API_HTTP_PEER_COUNT_H
 #define TEEPOD_API_HTTP_PEER_COUNT_H

@@ -74,8 +74,8 @@ static const char *status_reason(int status)
 	return "Status";
 }
 
-/* May another request follow on this connection? The rest of an unread body would be parsed as one,
- * so it is dropped; if it has not arrived yet, the connection is closed. */
+/* True if another request may follow on this connection. The rest of an unread body would be
+ * parsed as a request, so it is dropped. If it has not arrived yet, the connection is closed. */
 static bool reply_keeps_conn(struct request *q)
 {
 	struct buf *in = &q->conn->in;
@@ -176,7 +176,7 @@ static void reply_send(struct request *q, int status, const char *type, const ch
 	h = xmalloc(sizeof(*h) + n);
 	*h = (struct held_reply){ .q = q, .status = status, .type = type, .n = n };
 	memcpy(h->body, body, n);
-	q->on_gone = NULL; /* the handler has given it up */
+	q->on_gone = NULL; /* the handler no longer owns the request */
 	q->set->after_commit(q->set->arg, reply_held, h);
 }
 

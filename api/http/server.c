@@ -33,7 +33,8 @@ static struct server *server_of(struct conn_pool *p)
 
 /* ------------------------------------------------------------------ callbacks of the pool */
 
-/* One round over the queue: a connection that queues itself again waits for the others. */
+/* Serve each queued connection once. A connection that queues itself again waits for the
+ * others. */
 static void server_resume_conns(struct conn_pool *p)
 {
 	struct conn *c;
