@@ -29,7 +29,7 @@
 #include "vmm/vmm.h"
 
 /* Credit left in micro-units; 0 if billing is off or cannot be read. */
-static int64_t credit_left(const struct call *c)
+static int64_t account_credit_left(const struct call *c)
 {
 	struct balance b;
 	struct err ignored;
@@ -39,14 +39,14 @@ static int64_t credit_left(const struct call *c)
 	return b.left;
 }
 
-static json_t *me_v25(const struct call *c)
+static json_t *serialize_me_v25(const struct call *c)
 {
 	return json_pack("{s:s,s:s,s:i,s:i,s:s,s:s,s:s}", "username", c->caller.name, "email", "",
-			 "credits", (int)(credit_left(c) / 1000000), "granted_credits", 0, "avatar",
-			 "", "team_name", c->caller.workspace_slug, "team_tier", "local");
+			 "credits", (int)(account_credit_left(c) / 1000000), "granted_credits", 0,
+			 "avatar", "", "team_name", c->caller.workspace_slug, "team_tier", "local");
 }
 
-static json_t *me_v26(const struct call *c)
+static json_t *serialize_me_v26(const struct call *c)
 {
 	char id[32], credit[MONEY_TEXT];
 
@@ -58,13 +58,13 @@ static json_t *me_v26(const struct call *c)
 		"totp_enabled", 0, "has_backup_codes", 0, "flag_has_password", 0, "workspace", "id",
 		id, "name", c->caller.workspace_slug, "slug", c->caller.workspace_slug, "tier",
 		"local", "role", role_text(c->caller.role), "credits", "balance",
-		money_text(credit_left(c), credit), "granted_balance", "0", "is_post_paid", 0,
-		"outstanding_amount");
+		money_text(account_credit_left(c), credit), "granted_balance", "0", "is_post_paid",
+		0, "outstanding_amount");
 }
 
 static void get_me(struct call *c)
 {
-	call_reply(c, 200, c->version == 25 ? me_v25(c) : me_v26(c));
+	call_reply(c, 200, c->version == 25 ? serialize_me_v25(c) : serialize_me_v26(c));
 }
 
 /* ------------------------------------------------------------------ /teepods/available */

@@ -62,7 +62,7 @@ static int read_listed_filter(struct call *c, struct cvm_filter *f, struct err *
 }
 
 /* These filters have one possible value on this node: they match all rows or none. */
-static bool names_other_node(struct call *c)
+static bool cvm_list_is_elsewhere(struct call *c)
 {
 	const struct vmm_settings *s = vmm_settings(api_of(c)->vmm);
 	const char *node = call_query(c, "node", 0), *region = call_query(c, "region", 0);
@@ -82,7 +82,7 @@ static int cvm_list_query_read(struct call *c, int64_t def_size, struct cvm_list
 	ret->filter.search = call_query(c, "search", 0);
 	ret->filter.image = call_query(c, "base_image", 0);
 	ret->filter.instance_type = call_query(c, "instance_type", 0);
-	ret->nothing = names_other_node(c);
+	ret->nothing = cvm_list_is_elsewhere(c);
 	while (ret->n_status < STATUS_WORDS && (word = call_query(c, "status", ret->n_status)))
 		ret->status[ret->n_status++] = word;
 	return r ? r : read_listed_filter(c, &ret->filter, e);
@@ -307,7 +307,8 @@ static const struct field_table status_batch_table = { "StatusBatchRequest", sta
 						       ARRAY_SIZE(status_batch_fields), false };
 
 /* Keys are spelled as in the request. CVMs that are not found are left out. */
-static void put_batch_status(const struct call *c, json_t *body, const char *given, int64_t now_ms)
+static void put_status_of_uuid(const struct call *c, json_t *body, const char *given,
+			       int64_t now_ms)
 {
 	char uuid[UUID_TEXT];
 	struct cvm_row row;
@@ -339,7 +340,7 @@ static void post_status_batch(struct call *c)
 	body = json_object();
 	json_array_foreach(uuids, i, uuid)
 	{
-		put_batch_status(c, body, json_string_value(uuid), now_ms);
+		put_status_of_uuid(c, body, json_string_value(uuid), now_ms);
 	}
 	reply_long_list(c, body);
 }

@@ -68,7 +68,7 @@ static bool events_write(struct event_stream *ef, const struct event_row *rows, 
 }
 
 /* Send the next slice. False when the stream has ended. */
-static bool events_read_on(struct event_stream *ef, size_t *n)
+static bool events_send_next(struct event_stream *ef, size_t *n)
 {
 	struct event_row *rows = NULL;
 	struct err e;
@@ -88,7 +88,7 @@ static void events_poll(struct stream *f, bool tick)
 	struct event_stream *ef = (struct event_stream *)f;
 	size_t n = 0;
 
-	if (call_stream_backlog(f->call) < BACKLOG_MAX && !events_read_on(ef, &n)) {
+	if (call_stream_backlog(f->call) < BACKLOG_MAX && !events_send_next(ef, &n)) {
 		stream_end(f);
 		return;
 	}

@@ -229,7 +229,7 @@ static void log_finish(struct stream *f, bool client_gone)
 	call_stream_end(f->call);
 }
 
-static bool log_give_up(struct log_answer *l, const struct err *e)
+static bool log_fail(struct log_answer *l, const struct err *e)
 {
 	l->e = *e;
 	if (l->begun)
@@ -246,7 +246,7 @@ static bool log_deliver(struct log_answer *l)
 	assert(s->read && !s->job && !l->over);
 	s->read = false;
 	if (s->failed)
-		return log_give_up(l, &s->e);
+		return log_fail(l, &s->e);
 	if (!l->begun) {
 		l->begun = true;
 		call_stream_begin(l->f.call, 200, "text/plain; charset=utf-8");
@@ -258,7 +258,7 @@ static bool log_deliver(struct log_answer *l)
 }
 
 /* Start a job if there may be more to read and the client has received most of the last read. */
-static void log_read_on(struct log_answer *l)
+static void log_read_next(struct log_answer *l)
 {
 	struct log_source *s = l->source;
 	bool more = !s->reader || s->more == LOG_MORE;
@@ -286,12 +286,12 @@ static void log_pump(struct stream *f)
 	if (s->job && s->late) {
 		err_set(&e, ERR_TIMEOUT, "the log could not be read within %d s",
 			READ_MAX_MS / 1000);
-		(void)log_give_up(l, &e);
+		(void)log_fail(l, &e);
 		stream_end(f);
 	} else if (s->read && !log_deliver(l)) {
 		stream_end(f);
 	} else if (!s->job) {
-		log_read_on(l);
+		log_read_next(l);
 	}
 }
 

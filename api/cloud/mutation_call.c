@@ -188,7 +188,7 @@ static int refuse_query_timeout(struct call *c, struct err *e)
 	return 0;
 }
 
-static bool releases_resources(const struct call *c)
+static bool mutation_releases_resources(const struct call *c)
 {
 	const char *verb = strrchr(c->route, '/');
 
@@ -214,7 +214,7 @@ static void mutation_call_begin(void *arg)
 			   .key = s.key,
 			   .digest = s.digest,
 			   .workspace = api_scope(ch->call),
-			   .gives_back = releases_resources(ch->call),
+			   .gives_back = mutation_releases_resources(ch->call),
 			   .apply = mutation_call_apply,
 			   .done = mutation_call_done,
 		   },

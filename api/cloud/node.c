@@ -50,7 +50,7 @@ static json_t *serialize_host_checks(const struct host_check *rows, size_t n)
 	return out;
 }
 
-static void put_tee(const struct vmm_settings *s, const struct node_info *n, json_t *body)
+static void put_node_tee(const struct vmm_settings *s, const struct node_info *n, json_t *body)
 {
 	static const char *const setting[] = {
 		[TEE_AUTO] = "auto", [TEE_TDX] = "tdx", [TEE_NONE] = "none"
@@ -63,7 +63,7 @@ static void put_tee(const struct vmm_settings *s, const struct node_info *n, jso
 }
 
 /* Add the checks of the host for TDX to @body. */
-static void put_host_checks(struct vmm *v, json_t *body)
+static void put_node_checks(struct vmm *v, json_t *body)
 {
 	struct host_check rows[HOST_CHECKS];
 	int64_t at = 0;
@@ -94,7 +94,7 @@ static json_t *serialize_cvm_counts(int64_t count[DESIRED_MAX][OBSERVED_MAX])
 }
 
 /* Add what only operators see: NUMA hugepages, checks, process id and CVM counts. */
-static int put_operator_view(struct vmm *v, json_t *body, json_t *capacity, struct err *e)
+static int put_node_operator_view(struct vmm *v, json_t *body, json_t *capacity, struct err *e)
 {
 	int64_t count[DESIRED_MAX][OBSERVED_MAX];
 	auto_free struct numa_row *numa = NULL;
@@ -106,7 +106,7 @@ static int put_operator_view(struct vmm *v, json_t *body, json_t *capacity, stru
 	if (r)
 		return r;
 	serialize_hugepages(capacity, numa, n_numa);
-	put_host_checks(v, body);
+	put_node_checks(v, body);
 	json_object_set_new(body, "pid", json_integer(getpid()));
 	json_object_set_new(body, "cvms", serialize_cvm_counts(count));
 	return 0;
@@ -130,7 +130,7 @@ static json_t *serialize_node(const struct call *c)
 			 clock_span(clock_wall_ms() - a->started_ms, span));
 	json_object_set_new(body, "started_at", json_time_or_null(a->started_ms));
 	json_object_set_new(body, "hypervisor", serialize_hypervisor(&n, s->hypervisor_uri, whole));
-	put_tee(s, &n, body);
+	put_node_tee(s, &n, body);
 	return body;
 }
 
@@ -148,7 +148,7 @@ static void get_node(struct call *c)
 	capacity = serialize_capacity(rows, CAPACITY_ROWS);
 	json_object_set_new(body, "capacity", capacity);
 	json_object_set_new(body, "maintenance", maintenance);
-	if (!api_scope(c) && put_operator_view(api_of(c)->vmm, body, capacity, &e))
+	if (!api_scope(c) && put_node_operator_view(api_of(c)->vmm, body, capacity, &e))
 		call_reply_err(c, &e);
 	else
 		call_reply(c, 200, take_ptr(&body));

@@ -66,14 +66,14 @@ static void get_script(struct call *c)
 
 /* ------------------------------------------------------------------ configuration */
 
-static json_t *config_text(const json_t *o, const char *key)
+static json_t *user_config_text(const json_t *o, const char *key)
 {
 	const json_t *j = json_object_get(o, key);
 
 	return json_is_string(j) ? json_string(json_string_value(j)) : json_null();
 }
 
-static json_t *config_ssh_keys(const json_t *o)
+static json_t *user_config_ssh_keys(const json_t *o)
 {
 	json_t *out = json_array(), *v;
 	size_t i;
@@ -101,10 +101,10 @@ static void get_user_config(struct call *c)
 	}
 	parsed = text ? json_loads(text, 0, NULL) : NULL;
 	call_reply(c, 200,
-		   json_pack("{s:o,s:o,s:o,s:o}", "hostname", config_text(parsed, "hostname"),
-			     "ssh_authorized_keys", config_ssh_keys(parsed),
+		   json_pack("{s:o,s:o,s:o,s:o}", "hostname", user_config_text(parsed, "hostname"),
+			     "ssh_authorized_keys", user_config_ssh_keys(parsed),
 			     "default_gateway_domain",
-			     config_text(parsed, "default_gateway_domain"), "user_config",
+			     user_config_text(parsed, "default_gateway_domain"), "user_config",
 			     json_text_or_null(text)));
 }
 
