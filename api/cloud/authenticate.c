@@ -24,8 +24,8 @@
 #include "vmm/account/workspaces.h"
 #include "vmm/node/node.h"
 
-/* Count the request against the limits of the key and of all keys above it. A key without a limit
- * has no key above it with one. */
+/* Count the request against the limits of the key and of all keys above it. If a key has no
+ * limit, no key above it has one. */
 static int charge_key_rate(struct api *a, const struct key_row *key, struct err *e)
 {
 	struct key_budget b[KEY_LINE_MAX];

@@ -193,8 +193,8 @@ static void delete_cvm(struct call *c)
 		json_decref(body);
 		return;
 	}
-	/* Earlier versions computed the stored digest of a request without a body from no body at
-	 * all. */
+	/* The digest of a request without a body is computed from no body, as in earlier
+	 * versions: stored digests must stay valid. */
 	if (!c->body_len) {
 		json_decref(body);
 		body = NULL;

@@ -29,8 +29,9 @@ int api_named_workspace(const struct call *c, const char *slug, struct workspace
  * that the answer does not reveal which. */
 int api_find_cvm(struct call *c, const char *identifier, struct cvm_row *ret, struct err *e);
 
-/* The same, but an app id selects the oldest CVM of the app within one workspace. ERR_CVM_AMBIGUOUS
- * for an operator if the app is in several workspaces and not in the caller's own. */
+/* Like api_find_cvm(), but an app id selects the oldest CVM of the app within one workspace.
+ * ERR_CVM_AMBIGUOUS for an operator if the app is in several workspaces and not in the caller's
+ * own. */
 int api_find_first_cvm(struct call *c, const char *identifier, struct cvm_row *ret, struct err *e);
 
 /* The app with id @identifier (40 hex digits, "app_" or "0x" before them allowed), searched where
@@ -40,9 +41,9 @@ int api_find_app(struct call *c, const char *identifier, struct app_row *ret, st
 /* The manifest of @row as a new object. ERR_HOST if the stored text is not JSON. */
 int api_load_manifest(const struct call *c, const struct cvm_row *row, json_t **ret, struct err *e);
 
-/* Total and reserved capacity of the node. For a caller who sees one workspace: what that workspace
- * holds as reserved, and as free what it may still use, at most what the node has free; totals of
- * the node are hidden. */
+/* Total and reserved capacity of the node. A caller who sees one workspace gets the reservations of
+ * that workspace, and as free the amount that it may still reserve, which is at most the free
+ * amount of the node. Totals of the node are hidden from this caller. */
 int api_visible_capacity(const struct call *c, struct capacity_row rows[CAPACITY_ROWS],
 			 struct err *e);
 

@@ -2,7 +2,8 @@
  * measurements.c - expected measurements of a CVM: as it is, as a create would make it, and after a
  * change.
  *
- * Worker threads hash the files, so these answers come later. The call waits; the loop does not.
+ * Worker threads hash the files. A call is answered when its job has ended; the loop is not
+ * blocked.
  */
 #include "api/cloud/measurements.h"
 
