@@ -19,7 +19,7 @@ static const char *const protocol_words[] = { "tcp", "udp", NULL };
 static const struct field port_fields[] = {
 	{ "protocol", FIELD_WORD, OPT, 0, 0, FIELD_NOWHERE, protocol_words, NULL, "default: tcp" },
 	{ "host_address", FIELD_STRING, OPT, 0, 45, FIELD_NOWHERE, NULL, NULL,
-	  "an address in ports.addresses of the node; default: the first one" },
+	  "an address in ports.addresses of the node; default: ports.default_address" },
 	{ "host_port", FIELD_INT, OPT, 0, 65535, FIELD_NOWHERE, NULL, NULL,
 	  "0 or absent: a free port is chosen" },
 	{ "vm_port", FIELD_INT, FIELD_REQUIRED, 1, 65535, FIELD_NOWHERE, NULL, NULL, NULL },
