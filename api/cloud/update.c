@@ -261,8 +261,7 @@ static const struct compose_merge merge_nothing = { .public_logs = -1,
 						    .public_sysinfo = -1,
 						    .public_tcbinfo = -1 };
 
-static void update_run_text(struct call *c, const char *field, const char *compose_merge_text,
-			    json_t *body)
+static void update_run_text(struct call *c, const char *field, const char *text, json_t *body)
 {
 	struct update_call *uc = xcalloc(1, sizeof(*uc));
 
@@ -270,9 +269,9 @@ static void update_run_text(struct call *c, const char *field, const char *compo
 	uc->parsed.req = (struct update_request){ .listed = -1, .allow_restart = true };
 	uc->parsed.merge = merge_nothing;
 	if (!strcmp(field, "pre_launch_script"))
-		uc->parsed.merge.pre_launch_script = compose_merge_text;
+		uc->parsed.merge.pre_launch_script = text;
 	else
-		uc->parsed.merge.docker_compose_file = compose_merge_text;
+		uc->parsed.merge.docker_compose_file = text;
 	mutation_call_run(&uc->ch, c, body, &update_ops);
 }
 
