@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * keys.c - API keys: made, recognised, used, revoked.
+ * keys.c - API keys: creation, authentication, revocation.
  *
- * A key made by another never has a higher role (api/cloud/tokens.c), more time or more requests
- * than that one, and ends with it. A key's limits never change, so they hold for all keys that
- * descend from it.
+ * A key that was created by another key never has a higher role (api/cloud/tokens.c), a later
+ * expiry or a higher request limit than its parent, and is revoked with it. The limits of a key
+ * never change, so they apply to all its descendants.
  *
- * A key is 192 random bits, so its SHA-256 needs neither salt nor stretching to be kept. The text
- * itself exists in the answer that shows it, and nowhere else. When a key was last used is written
- * when a minute has passed since it was written before: a reader that asks a thousand times a
- * second costs one small write a minute.
+ * A key has 192 random bits, so its SHA-256 is stored without salt or stretching. Its text is only
+ * in the response that creates it. The time of last use is written at most once a minute: a client
+ * with a thousand requests per second costs one small write per minute.
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -173,17 +172,18 @@ static int key_find_parent(struct vmm *v, int64_t id, struct key_row *ret, struc
 
 static int key_inherit_expiry(struct key_row *k, int64_t ends_ms, struct err *e)
 {
-	char asked[CLOCK_TEXT], most[CLOCK_TEXT];
+	char requested[CLOCK_TEXT], most[CLOCK_TEXT];
 
 	if (k->expires_ms && k->expires_ms <= clock_wall_ms())
-		return err_field(e, ERR_INVALID, "expires_at", clock_rfc3339(k->expires_ms, asked),
-				 "expires_at %s must be in the future", asked);
+		return err_field(e, ERR_INVALID, "expires_at",
+				 clock_rfc3339(k->expires_ms, requested),
+				 "expires_at %s must be in the future", requested);
 	if (ends_ms && k->expires_ms > ends_ms)
 		return err_field(e, ERR_FORBIDDEN, "expires_at",
-				 clock_rfc3339(k->expires_ms, asked),
+				 clock_rfc3339(k->expires_ms, requested),
 				 "expires_at %s must not be after the end of the caller's own "
 				 "credential, %s",
-				 asked, clock_rfc3339(ends_ms, most));
+				 requested, clock_rfc3339(ends_ms, most));
 	if (!k->expires_ms)
 		k->expires_ms = ends_ms;
 	return 0;
@@ -191,14 +191,14 @@ static int key_inherit_expiry(struct key_row *k, int64_t ends_ms, struct err *e)
 
 static int key_inherit_rate(struct key_row *k, int64_t most, struct err *e)
 {
-	char asked[24];
+	char requested[24];
 
-	(void)snprintf(asked, sizeof(asked), "%lld", (long long)k->per_minute);
+	(void)snprintf(requested, sizeof(requested), "%lld", (long long)k->per_minute);
 	if (most && k->per_minute > most)
 		return err_field(
-			e, ERR_FORBIDDEN, "limits.requests_per_minute", asked,
+			e, ERR_FORBIDDEN, "limits.requests_per_minute", requested,
 			"limits.requests_per_minute %s must not be above the caller's own, %lld",
-			asked, (long long)most);
+			requested, (long long)most);
 	if (!k->per_minute)
 		k->per_minute = most;
 	return 0;

@@ -331,12 +331,12 @@ int admit_create(struct vmm *v, int64_t workspace, const struct cvm_request *req
 
 /* ------------------------------------------------------------------ changes */
 
-static int admit_refuse_smaller_disk(const struct vmm *v, const struct cvm_row *c, int64_t asked,
-				     struct err *e)
+static int admit_refuse_smaller_disk(const struct vmm *v, const struct cvm_row *c,
+				     int64_t requested, struct err *e)
 {
 	char given[24], most[32] = "";
 
-	(void)snprintf(given, sizeof(given), "%lld", (long long)asked);
+	(void)snprintf(given, sizeof(given), "%lld", (long long)requested);
 	if (vmm_settings(v)->max_disk_gib)
 		(void)snprintf(most, sizeof(most), " to %lld",
 			       (long long)vmm_settings(v)->max_disk_gib);
@@ -348,10 +348,10 @@ static int admit_refuse_smaller_disk(const struct vmm *v, const struct cvm_row *
 }
 
 /* A new size replaces what was requested and what was given; the same size changes nothing. */
-static void admit_set_size(int64_t wanted, int64_t *asked, int64_t *given)
+static void admit_set_size(int64_t wanted, int64_t *requested, int64_t *given)
 {
-	if (wanted && wanted != *asked)
-		*asked = *given = wanted;
+	if (wanted && wanted != *requested)
+		*requested = *given = wanted;
 }
 
 /* Sizes in the request take precedence over those of the type, as in a create. A type with a

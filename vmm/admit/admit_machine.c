@@ -41,18 +41,18 @@ static int tee_refuse_tdx(const char *why, struct err *e)
 
 /* The capabilities are known only after the hypervisor connected. A request cannot weaken the
  * node's setting. */
-static int tee_choose(struct vmm *v, enum tee_setting asked, bool *ret, struct err *e)
+static int tee_choose(struct vmm *v, enum tee_setting requested, bool *ret, struct err *e)
 {
 	const struct hv_caps *caps = hv_caps(vmm_hv(v));
-	bool want = vmm_settings(v)->tee == TEE_TDX || asked == TEE_TDX;
+	bool want = vmm_settings(v)->tee == TEE_TDX || requested == TEE_TDX;
 
-	if (asked == TEE_NONE && vmm_settings(v)->tee == TEE_TDX)
+	if (requested == TEE_NONE && vmm_settings(v)->tee == TEE_TDX)
 		return err_field(
 			e, ERR_INCOMPATIBLE, "tee", "none",
 			"tee is none, and this node runs TDX CVMs only (hypervisor.tee = tdx)");
-	if (asked == TEE_TDX && vmm_settings(v)->tee == TEE_NONE)
+	if (requested == TEE_TDX && vmm_settings(v)->tee == TEE_NONE)
 		return tee_refuse_tdx("it runs in development mode (hypervisor.tee = none)", e);
-	if (asked == TEE_NONE || vmm_settings(v)->tee == TEE_NONE) {
+	if (requested == TEE_NONE || vmm_settings(v)->tee == TEE_NONE) {
 		*ret = false;
 		return 0;
 	}

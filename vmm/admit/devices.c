@@ -276,7 +276,7 @@ static int gpus_choose_all(struct choice *c, struct err *e)
 	if (!c->g->allow_attach_all) {
 		err_field(e, ERR_GPU, "gpus.attach_mode", "all",
 			  "attach_mode all is not allowed on this node; allowed: listed");
-		return err_hint(e, "gpu.allow_attach_all in teepod.conf says so");
+		return err_hint(e, "the operator can set gpu.allow_attach_all in teepod.conf");
 	}
 	if (c->req->n_gpus)
 		return err_field(e, ERR_INCOMPATIBLE, "gpus.gpus", NULL,

@@ -51,7 +51,7 @@ struct port_probe {
 struct probing {
 	struct port_probe wanted[PROBES_WANTED];
 	size_t n_wanted;
-	size_t n_weighed; /* ports in @wanted whose waiter was added */
+	size_t n_counted; /* ports in @wanted whose waiter was added */
 	uint64_t wanted_ports[2]
 			     [1024]; /* tcp, udp: one bit per port; set if it may be in @wanted */
 	bool heavy;                  /* the request that is being refused needs every port tried */
@@ -235,7 +235,7 @@ static void port_probe_begin(struct vmm *v)
 	 */
 	if (!vmm_probing(v)->waiting) {
 		memset(vmm_probing(v)->wanted_ports, 0, sizeof(vmm_probing(v)->wanted_ports));
-		vmm_probing(v)->n_wanted = vmm_probing(v)->n_weighed = 0;
+		vmm_probing(v)->n_wanted = vmm_probing(v)->n_counted = 0;
 		vmm_probing(v)->want_all = false;
 	}
 	vmm_probing(v)->running = true;
@@ -246,12 +246,12 @@ static void port_probe_begin(struct vmm *v)
 static void port_probe_wait(struct vmm *v, void (*fn)(void *arg), void *arg)
 {
 	unsigned weight =
-		(unsigned)(vmm_probing(v)->n_wanted - vmm_probing(v)->n_weighed) / PICK_PROBES;
+		(unsigned)(vmm_probing(v)->n_wanted - vmm_probing(v)->n_counted) / PICK_PROBES;
 
 	if (vmm_probing(v)->heavy)
 		weight = WAITERS_PER_RUN;
 	vmm_probing(v)->heavy = false;
-	vmm_probing(v)->n_weighed = vmm_probing(v)->n_wanted;
+	vmm_probing(v)->n_counted = vmm_probing(v)->n_wanted;
 	waiters_add(&vmm_probing(v)->waiting, weight ? weight : 1, fn, arg);
 	if (!vmm_probing(v)->running)
 		port_probe_begin(v);

@@ -138,7 +138,7 @@ enum { UNPROBED = 1 }; /* a result, beside 0 and errors */
 static int port_check_fixed(struct vmm *v, const struct ports_for *w, size_t i,
 			    const struct port_row *earlier, const struct port_row *p, struct err *e)
 {
-	char name[48], value[8], ranges[120], who[NAME_TEXT];
+	char name[48], value[8], ranges[120], holder[NAME_TEXT];
 	const char *proto = p->udp ? "udp" : "tcp";
 	int r;
 
@@ -154,13 +154,14 @@ static int port_check_fixed(struct vmm *v, const struct ports_for *w, size_t i,
 				 "%s host port %s:%s is requested twice", proto, p->host_address,
 				 value);
 	r = ports_holder(vmm_db(v), w->workspace, w->cvm, p->udp, p->host_address, p->host_port,
-			 who, e);
+			 holder, e);
 	if (r < 0)
 		return r;
 	if (r) {
 		err_capacity(e, "host_ports", 1, 0, (uint64_t)ports_allowed(v));
 		(void)snprintf(e->text, sizeof(e->text), "%s host port %s:%s is mapped to %s%s",
-			       proto, p->host_address, value, *who ? "CVM " : "another CVM", who);
+			       proto, p->host_address, value, *holder ? "CVM " : "another CVM",
+			       holder);
 	} else {
 		/* The CVM's own QEMU listens on it, and releases it first. */
 		if (port_taken_before(w->own, w->n_own, p))
@@ -295,7 +296,7 @@ static int port_resolve(struct vmm *v, const struct ports_for *w, const struct p
 							   : port_pick(v, w, i, out, p, e);
 }
 
-int ports_resolve(struct vmm *v, const struct ports_for *w, const struct port_request *asks,
+int ports_resolve(struct vmm *v, const struct ports_for *w, const struct port_request *reqs,
 		  size_t n, struct port_row *out, struct err *e)
 {
 	bool unprobed = false;
@@ -313,7 +314,7 @@ int ports_resolve(struct vmm *v, const struct ports_for *w, const struct port_re
 				 "port mappings are turned off on this node (ports.enabled)");
 	/* Collect all ports that need a probe in one pass. The first invalid entry is reported. */
 	for (size_t i = 0; r >= 0 && i < n; i++) {
-		r = port_resolve(v, w, &asks[i], i, out, e);
+		r = port_resolve(v, w, &reqs[i], i, out, e);
 		unprobed = unprobed || r == UNPROBED;
 	}
 	return unprobed ? port_probe_missing(v, e) : r;

@@ -29,7 +29,7 @@ struct ports_for {
 /* Check the rules and that each host port is free; choose a port where host_port is 0. Fills
  * @out[CVM_PORTS_MAX]. While a port was not probed, it fails with the error of
  * port_probe_missing(): see admission_retry(). */
-int ports_resolve(struct vmm *v, const struct ports_for *w, const struct port_request *asks,
+int ports_resolve(struct vmm *v, const struct ports_for *w, const struct port_request *reqs,
 		  size_t n, struct port_row *out, struct err *e);
 /* True if @rows[n] contains the forward *p. */
 bool ports_have(const struct port_row *rows, size_t n, const struct port_row *p);

@@ -2,7 +2,7 @@
  * reservation.c - reserve devices and shares of NUMA nodes for a CVM.
  *
  * As in capacity.c, all of it is reserved in the transaction that writes the CVM's row. Devices
- * stay with the CVM until it is deleted, whatever capacity.release_on_stop says: the GPUs are
+ * stay with the CVM until it is deleted, even with capacity.release_on_stop: the GPUs are
  * measured, so another GPU would change the measurements. The nodes stay for the same reason; their
  * hugepages are released and reserved again together with the vCPUs.
  *
@@ -30,12 +30,12 @@ enum { GIB_MIB = 1024 };
 
 /* ------------------------------------------------------------------ choice */
 
-static int placement_over_limit(const char *field, uint64_t given, int64_t asked, int64_t limit,
+static int placement_over_limit(const char *field, uint64_t given, int64_t requested, int64_t limit,
 				const char *unit, const struct placement *p, struct err *e)
 {
 	char value[24];
 
-	(void)snprintf(value, sizeof(value), "%lld", (long long)asked);
+	(void)snprintf(value, sizeof(value), "%lld", (long long)requested);
 	return err_field(e, ERR_INVALID, field, value,
 			 "%s %s becomes %llu %s with hugepages on %u NUMA nodes, over this node's "
 			 "limit for one CVM; allowed: up to %lld %s",
