@@ -175,7 +175,7 @@ def test_a_held_gpu_that_goes_is_broken_and_its_cvm_does_not_start_with_less(own
     tree.remove("0000:18:00.0")
     refused(own.try_create(stopped=True, **gpus("18:00.0")), 400, "ERR-02-006")
     gone, = devices(own, state="broken")
-    assert gone["vm_uuid"] == cvm.uuid and "not on the PCI bus" in gone["reason"]
+    assert gone["vm_uuid"] == cvm.uuid and "no longer on the PCI bus" in gone["reason"]
     cvm.delete()
     refused(own.try_create(stopped=True, **gpus("18:00.0")), 400, "ERR-02-006", "gpus.gpus[0].slot", "18:00.0")
     assert devices(own, address="0000:18:00.0") == []

@@ -273,7 +273,7 @@ static void broken_ones_are_refused_with_their_reason(void **st)
 		       "gpus.attach_mode", "nvswitch 0000:01:00.0 is broken");
 	host(d);
 	gpu(d, 2)->present = false;
-	REFUSED(ERR_GPU, "gpus.gpus[0].slot", "not on the PCI bus", { "30:00.0", NULL });
+	REFUSED(ERR_GPU, "gpus.gpus[0].slot", "no longer on the PCI bus", { "30:00.0", NULL });
 }
 
 static void gpu_requests_that_the_operator_forbids_are_refused(void **st)
@@ -354,7 +354,7 @@ static void states_follow_from_what_is_seen_and_held(void **st)
 	assert_string_equal(why, "");
 	d[0].present = false;
 	assert_int_equal(device_state(&d[0], why), DEVICE_BROKEN);
-	assert_non_null(strstr(why, "not on the PCI bus"));
+	assert_non_null(strstr(why, "no longer on the PCI bus"));
 	d[1].driver[0] = '\0';
 	assert_int_equal(device_state(&d[1], why), DEVICE_FREE);
 }

@@ -13,10 +13,9 @@ struct device_row;
 
 /* Choose the devices of @req from @rows[n] (all devices of the host, by address): the slots it
  * names, the first free GPUs of the products it names, or all devices. *ret is malloc'd, GPUs
- * first, each kind by address; NULL and 0 if the request has no GPUs. ERR_GPU, ERR_GPU_BUSY and
- * ERR_CAPACITY
- * ("gpus") name the entry, e.g. "gpus.gpus[1].slot". Errors name a CVM that holds a device only if
- * it is of @workspace. */
+ * first, each kind by address; NULL and 0 if the request has no GPUs. The errors ERR_GPU,
+ * ERR_GPU_BUSY and ERR_CAPACITY ("gpus") name the entry, e.g. "gpus.gpus[1].slot". They name the
+ * CVM that holds a device only if it is of @workspace. */
 int devices_choose(const struct gpu_settings *g, const struct cvm_request *req, int64_t workspace,
 		   const struct device_row *rows, size_t n, struct device_row **ret, size_t *ret_n,
 		   struct err *e);
