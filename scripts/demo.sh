@@ -24,10 +24,10 @@ fi
 heading() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 shell_line() { printf '  %s$ %s%s\n' "$dim" "$*" "$plain"; }
 indent() { sed 's/\r$//; s/^/  /'; }
-held() { printf '  %sok%s  %s\n' "$green" "$plain" "$*"; }
+print_ok() { printf '  %sok%s  %s\n' "$green" "$plain" "$*"; }
 seconds_since() { awk -v a="$1" -v b="$(date +%s%N)" 'BEGIN { printf "%.1f", (b - a) / 1e9 }'; }
 
-give_up() {
+fail() {
 	printf '\n  %sfailed%s  %s\n' "$red" "$plain" "$*" >&2
 	[[ -z $answer ]] || printf '  last answer (%s): %s\n' "$status" "$answer" >&2
 	if [[ -s $log ]]; then
@@ -48,19 +48,19 @@ call() {
 }
 
 # Like call(), and fail unless the status is 2xx.
-must() {
-	call "$@" && [[ $status == 2* ]] || give_up "$1 $2"
+call_or_fail() {
+	call "$@" && [[ $status == 2* ]] || fail "$1 $2"
 }
 
 value() { jq -r "$1 // empty" <<<"$answer"; }
 
-# until_holds SECONDS WHAT COMMAND...: repeat COMMAND until it succeeds.
-until_holds() {
+# wait_for SECONDS WHAT COMMAND...: repeat COMMAND until it succeeds.
+wait_for() {
 	local deadline=$((SECONDS + $1)) what=$2
 	shift 2
 	until "$@"; do
-		kill -0 "$daemon" 2>/dev/null || give_up "the daemon ended while waiting for $what"
-		((SECONDS < deadline)) || give_up "waited too long for $what"
+		kill -0 "$daemon" 2>/dev/null || fail "the daemon ended while waiting for $what"
+		((SECONDS < deadline)) || fail "waited too long for $what"
 		sleep 0.1
 	done
 }
@@ -68,7 +68,7 @@ until_holds() {
 # ------------------------------------------------------------------ clean-up
 
 # A guest keeps running when its daemon ends. Kill a guest that was not deleted; only its command line names this folder.
-end_guests() {
+kill_guests() {
 	local proc line
 	for proc in /proc/[0-9]*; do
 		line=$(tr '\0' ' ' 2>/dev/null <"$proc/cmdline") || continue
@@ -89,7 +89,7 @@ clean_up() {
 		kill -9 "$daemon" 2>/dev/null || true
 		wait "$daemon" 2>/dev/null || true
 	fi
-	end_guests
+	kill_guests
 	rm -rf "$dir"
 	exit "$code"
 }
@@ -104,17 +104,17 @@ wrote_url() { [[ -s $dir/node/url && -s $dir/node/admin.key ]]; }
 
 start_node() {
 	heading "1. Start a node"
-	[[ -x $teepod ]] || give_up "no $teepod: run make first"
+	[[ -x $teepod ]] || fail "no $teepod: run make first"
 	shell_line "teepod --dev DIR --listen 127.0.0.1:0"
 	# Fixed totals, so that the demo shows the same numbers on every machine.
 	"$teepod" --dev "$dir/node" --listen 127.0.0.1:0 -o capacity.vcpus=4 -o capacity.memory_mib=2048 \
 		-o capacity.disk_gib=8 -o capacity.slots=4 >"$log" 2>&1 &
 	daemon=$!
-	until_holds 30 "the node's address" wrote_url
+	wait_for 30 "the node's address" wrote_url
 	base=$(<"$dir/node/url") key=$(<"$dir/node/admin.key")
-	until_holds 60 "the hypervisor" answers_ready
-	held "$("$teepod" --version | head -n 1) answers at $base, hypervisor connected"
-	until_holds 60 "the demo image" has_demo_image
+	wait_for 60 "the hypervisor" answers_ready
+	print_ok "$("$teepod" --version | head -n 1) listens on $base, hypervisor connected"
+	wait_for 60 "the demo image" has_demo_image
 }
 
 has_demo_image() {
@@ -125,7 +125,7 @@ has_demo_image() {
 capacity='(.capacity | if type == "array" then map({key: .resource, value: .}) else to_entries end)
 	| map(select((.value | type) == "object" and (.value.promised | type) == "number"))'
 show_reservations() {
-	must GET /api/v1/node
+	call_or_fail GET /api/v1/node
 	jq -r "$capacity"' | .[] | "\(.key) \(.value.promised) \(.value.total)"' <<<"$answer" |
 		awk '{ printf "  %-12s %6s reserved of %s\n", $1, $2, $3 }'
 }
@@ -141,11 +141,11 @@ create() {
 	shell_line "curl -X POST $base/api/v1/cvms -d @-"
 	jq . <<<"$request" | indent
 	created=$(date +%s%N)
-	must POST /api/v1/cvms "$request"
+	call_or_fail POST /api/v1/cvms "$request"
 	echo "  -> HTTP $status"
 	jq 'del(.docker_compose_file, .compose_file) | del(.. | nulls)' <<<"$answer" | indent
 	uuid=$(value .vm_uuid)
-	[[ -n $uuid ]] || give_up "the response has no vm_uuid"
+	[[ -n $uuid ]] || fail "the response has no vm_uuid"
 }
 
 # Print each new boot progress of the guest. Succeeds when it has booted.
@@ -153,7 +153,7 @@ shown=''
 booted() {
 	local word
 	call GET "/api/v1/cvms/$uuid/state" || return 1
-	[[ -z $(value .boot_error) ]] || give_up "the guest reports: $(value .boot_error)"
+	[[ -z $(value .boot_error) ]] || fail "the guest reports: $(value .boot_error)"
 	word=$(value .boot_progress)
 	if [[ -n $word && $word != "$shown" ]]; then
 		printf '  %5s s  %s\n' "$(seconds_since "$created")" "$word"
@@ -165,46 +165,46 @@ booted() {
 boot() {
 	heading "3. Watch it boot"
 	shell_line "curl $base/api/v1/cvms/$uuid/state"
-	until_holds 120 "the guest" booted
-	held "running, $(seconds_since "$created") s after the request"
+	wait_for 120 "the guest" booted
+	print_ok "running, $(seconds_since "$created") s after the request"
 }
 
-ask_guest() {
+request_guest() {
 	local port
 	heading "4. Send a request to the guest, through its port forward"
-	must GET "/api/v1/cvms/$uuid"
+	call_or_fail GET "/api/v1/cvms/$uuid"
 	port=$(value '[.ports[]? | select(.vm_port == 80)][0].host_port')
-	[[ -n $port ]] || give_up "no host port in the response"
+	[[ -n $port ]] || fail "no host port in the response"
 	shell_line "curl http://127.0.0.1:$port/"
-	answer=$(curl -sS --max-time 20 --retry 5 --retry-all-errors "http://127.0.0.1:$port/") || give_up "no response from the guest"
+	answer=$(curl -sS --max-time 20 --retry 5 --retry-all-errors "http://127.0.0.1:$port/") || fail "no response from the guest"
 	jq . <<<"$answer" | indent
-	[[ $(value .vm_uuid | tr -d -) == "${uuid//-/}" ]] || give_up "this is not the guest that was created"
-	held "the guest reports the UUID $uuid"
+	[[ $(value .vm_uuid | tr -d -) == "${uuid//-/}" ]] || fail "this is not the guest that was created"
+	print_ok "the guest reports the UUID $uuid"
 }
 
 read_log() {
 	heading "5. Its serial console"
 	shell_line "curl '$base/api/v1/cvms/$uuid/logs?ch=serial&tail=8'"
-	must GET "/api/v1/cvms/$uuid/logs?ch=serial&tail=8"
+	call_or_fail GET "/api/v1/cvms/$uuid/logs?ch=serial&tail=8"
 	indent <<<"${answer%$'\n'}"
-	[[ $answer == *"boot.progress: done"* ]] || give_up "the log does not contain the end of the boot"
+	[[ $answer == *"boot.progress: done"* ]] || fail "the log does not contain the end of the boot"
 }
 
-refuse() {
+check_refusal() {
 	local before
-	must GET /api/v1/node
+	call_or_fail GET /api/v1/node
 	before=$(reserved)
 	heading "6. Request more than the host has"
 	shell_line "curl -X POST $base/api/v1/cvms -d '{\"name\": \"too-big\", \"vcpu\": 9999, ...}'"
 	call POST /api/v1/cvms '{"name": "too-big", "image": "teepod-demo", "vcpu": 9999, "memory": 256, "disk_size": 1,
 		"compose_file": {"name": "too-big", "docker_compose_file": "services:\n  web:\n    image: nginx:alpine\n"}}' ||
-		give_up "no response"
+		fail "no response"
 	echo "  -> HTTP $status"
 	jq . <<<"$answer" | indent
-	[[ $status == 4* && $(value .error_code) == ERR-02-003 ]] || give_up "expected ERR-02-003"
+	[[ $status == 4* && $(value .error_code) == ERR-02-003 ]] || fail "expected ERR-02-003"
 	show_reservations
-	[[ $(reserved) == "$before" ]] || give_up "the refused request changed the reservations"
-	held "refused with the numbers, and nothing was reserved"
+	[[ $(reserved) == "$before" ]] || fail "the refused request changed the reservations"
+	print_ok "refused with the numbers, and nothing was reserved"
 }
 
 is_stopped() { call GET "/api/v1/cvms/$uuid/state" && [[ $(value .status) == stopped ]]; }
@@ -212,10 +212,10 @@ is_stopped() { call GET "/api/v1/cvms/$uuid/state" && [[ $(value .status) == sto
 stop() {
 	heading "7. Stop"
 	shell_line "curl -X POST $base/api/v1/cvms/$uuid/stop"
-	must POST "/api/v1/cvms/$uuid/stop"
+	call_or_fail POST "/api/v1/cvms/$uuid/stop"
 	echo "  -> HTTP $status, status \"$(value .status)\""
-	until_holds 60 "the stop" is_stopped
-	held "stopped; it keeps its disk, its port and its reservation"
+	wait_for 60 "the stop" is_stopped
+	print_ok "stopped; it keeps its disk, its port and its reservation"
 }
 
 is_gone() { call GET "/api/v1/cvms/$uuid" && [[ $status == 404 ]]; }
@@ -223,10 +223,10 @@ is_gone() { call GET "/api/v1/cvms/$uuid" && [[ $status == 404 ]]; }
 delete() {
 	heading "8. Delete"
 	shell_line "curl -X DELETE $base/api/v1/cvms/$uuid"
-	must DELETE "/api/v1/cvms/$uuid"
+	call_or_fail DELETE "/api/v1/cvms/$uuid"
 	echo "  -> HTTP $status"
-	until_holds 60 "the delete" is_gone
-	held "deleted: $(value .error_code) $(value .message)"
+	wait_for 60 "the delete" is_gone
+	print_ok "deleted: $(value .error_code) $(value .message)"
 	uuid=''
 }
 
@@ -234,16 +234,16 @@ check_reservations() {
 	heading "9. Check the reservations"
 	shell_line "curl $base/api/v1/node"
 	show_reservations
-	[[ $(reserved) == 0 ]] || give_up "there are reservations left"
-	held "no reservations are left"
+	[[ $(reserved) == 0 ]] || fail "there are reservations left"
+	print_ok "no reservations are left"
 }
 
 start_node
 create
 boot
-ask_guest
+request_guest
 read_log
-refuse
+check_refusal
 stop
 delete
 check_reservations

@@ -21,7 +21,7 @@ printf '%s\n' -std=gnu17 -O1 "-I$PWD" -D_GNU_SOURCE -DTEEPOD_FAILPOINTS '-DTEEPO
 # In an @file a backslash and a quote need a backslash.
 sed 's/[\\" ]/\\&/g' "$out/compile_flags.txt" >"$out/flags"
 
-say() { printf '== %s\n' "$*"; }
+heading() { printf '== %s\n' "$*"; }
 
 # each N COMMAND...: run COMMAND with N source files at a time, on all cores. Its output is shown only if it fails.
 each() {
@@ -34,27 +34,27 @@ each() {
 	fi
 }
 
-say "clang-format ($(clang-format --version | grep -o '[0-9.]*' | head -1))"
+heading "clang-format ($(clang-format --version | grep -o '[0-9.]*' | head -1))"
 clang-format --dry-run -Werror "${formatted[@]}" || failed=1
 
-say "clang warnings"
+heading "clang warnings"
 each 8 clang -fsyntax-only -Werror "@$out/flags"
 
-say "gcc warnings"
+heading "gcc warnings"
 each 1 gcc -fsyntax-only -Werror "@$out/flags"
 
 # .clang-tidy makes every finding an error, so the exit status covers findings as well as failures to run.
-say "clang-tidy"
+heading "clang-tidy"
 each 4 clang-tidy --quiet -p "$out"
 
 # resourceLeak: cppcheck does not know __attribute__((cleanup)). unknownMacro: queue macros of <sys/queue.h>.
 # varFuncNullUB: NULL is a pointer in glibc, and both compilers check the end of such lists (__attribute__((sentinel))).
-say "cppcheck"
+heading "cppcheck"
 cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability --inline-suppr -j "$jobs" -I. -D_GNU_SOURCE \
 	--suppress=unknownMacro --suppress=missingIncludeSystem --suppress=resourceLeak --suppress=varFuncNullUB "${sources[@]}" || failed=1
 
 # The threshold is ten times the exposure. Offline: systemd need not run.
-say "exposure of the service"
+heading "exposure of the service"
 if ! systemd-analyze security --offline=yes --no-pager --threshold=30 configs/teepod.service >"$out/security.log" 2>&1; then
 	cat "$out/security.log"
 	failed=1
@@ -89,11 +89,11 @@ make_user() {
 	[[ $(stat -c %u:%a "$root/run/teepod") == "$(awk -F: '$1 == "teepod" { print $3 }' "$root/etc/passwd"):755" ]]
 }
 
-say "units, user and folder of the service"
+heading "units, user and folder of the service"
 verify_units || { cat "$out/units.log"; failed=1; }
 make_user || { cat "$out/user.log"; failed=1; }
 
-say "arrows, circles, headers and licence lines"
+heading "arrows, circles, headers and licence lines"
 tests/arrows.sh || failed=1
 
 if [[ $failed -ne 0 ]]; then
