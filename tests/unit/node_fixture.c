@@ -197,6 +197,16 @@ struct op_row node_fixture_finish_op(struct node_fixture *n, const char *op_id)
 	return node_fixture_op(n, op_id);
 }
 
+int node_fixture_tear_down(void **st)
+{
+	struct node_fixture *n = *st;
+
+	node_fixture_close(n);
+	node_fixture_check_db(n);
+	node_fixture_free(n);
+	return 0;
+}
+
 /* ------------------------------------------------------------------ calls */
 
 json_t *node_fixture_manifest(const char *name)

@@ -46,6 +46,8 @@ void node_fixture_reload(struct node_fixture *n);
 void node_fixture_close(struct node_fixture *n);
 /* Close the node if it is open, and remove the folder. */
 void node_fixture_free(struct node_fixture *n);
+/* cmocka tear-down: close the open node in *st, check its database, and free it. */
+int node_fixture_tear_down(void **st);
 
 /* Run the loop for @ms milliseconds, and at least once. */
 void node_fixture_run(struct node_fixture *n, int64_t ms);
