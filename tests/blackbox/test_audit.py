@@ -20,7 +20,7 @@ def steers(text):
 
 
 @pytest.mark.parametrize("name", STEERING + LYING, ids=ascii)
-def test_a_token_is_not_called_what_steers_a_terminal_or_looks_like_somebody_else(node, name):
+def test_a_token_name_has_no_control_characters_and_imitates_no_other_caller(node, name):
     refused(node.post("/tokens", json={"name": name, "role": "reader"}), 400, "ERR-02-008", "name")
 
 

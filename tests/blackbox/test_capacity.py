@@ -36,7 +36,7 @@ def details(body):
     ({"memory": 999999}, "ERR-02-004", "memory", 999999, 1024),
     ({"disk_size": 500}, "ERR-02-002", "disk_size", 500, 20),
 ])
-def test_a_refusal_names_what_was_asked_what_is_free_and_what_there_is(tight, fields, code, field, asked, total):
+def test_a_refusal_names_requested_free_and_total(tight, fields, code, field, asked, total):
     answer = tight.try_create(stopped=True, **fields)
     body = refused(answer, 400, code, field, asked)
     found = details(body)
@@ -81,7 +81,7 @@ def test_a_provision_reserves_nothing(tight):
     assert tight.capacity() == before
 
 
-def test_fifty_creates_at_once_never_promise_more_than_there_is(tight):
+def test_fifty_concurrent_creates_never_reserve_more_than_the_total(tight):
     with ThreadPoolExecutor(50) as pool:
         answers = list(pool.map(lambda n: tight.try_create(stopped=True, name=f"rush-{n}", vcpu=2), range(50)))
     good = [a for a in answers if a.status // 100 == 2]
@@ -94,7 +94,7 @@ def test_fifty_creates_at_once_never_promise_more_than_there_is(tight):
     assert_consistent(tight)
 
 
-def test_a_mixed_storm_of_creates_and_deletes_keeps_the_books(tight):
+def test_concurrent_creates_and_deletes_keep_reservations_consistent(tight):
     def life(n):
         answer = tight.try_create(stopped=True, name=f"storm-{n}", vcpu=1 + n % 3, memory=64 * (1 + n % 4))
         if answer.status // 100 != 2:
@@ -173,7 +173,7 @@ def test_one_cvm_may_not_be_larger_than_the_operator_allows(spawn):
     node.create(stopped=True, vcpu=4, memory=256)
 
 
-def test_teepods_available_tells_what_is_left(tight):
+def test_teepods_available_shows_free_capacity(tight):
     def left():
         node, = tight.get("/teepods/available").ok().json["nodes"]
         return node["remaining_vcpu"], node["remaining_memory"], node["remaining_cvm_slots"]

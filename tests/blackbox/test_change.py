@@ -104,7 +104,7 @@ def test_a_disk_does_not_shrink(node):
     assert size(cvm)[2] == 3
 
 
-def test_only_the_difference_is_asked_for_and_refused_with_numbers(spawn):
+def test_only_the_difference_is_reserved_and_refused_with_numbers(spawn):
     node = spawn(options={"capacity.vcpus": 4, "capacity.memory_mib": 1024, "capacity.disk_gib": 8})
     cvm = node.create(stopped=True, vcpu=3, memory=768, disk_size=6)
     done(cvm, resize(cvm, vcpu=4, memory=1024, disk_size=8))

@@ -42,7 +42,7 @@ def test_a_bad_command_line_ends_with_2(args):
     ("[api]\nlisten = nowhere\n", 2, "nowhere"),
     ("[node]\nname\n", 2, ""),
 ])
-def test_a_mistake_is_told_with_file_and_line(tmp_path, text, line, output):
+def test_a_mistake_is_reported_with_file_and_line(tmp_path, text, line, output):
     conf = tmp_path / "t.conf"
     conf.write_text(text)
     done = teepod("--config", conf, "--check-config")
@@ -50,7 +50,7 @@ def test_a_mistake_is_told_with_file_and_line(tmp_path, text, line, output):
     assert f"{conf}:{line}" in done.stderr + done.stdout and output in done.stderr + done.stdout, done
 
 
-def test_all_mistakes_are_told_at_once(tmp_path):
+def test_all_mistakes_are_reported_at_once(tmp_path):
     conf = tmp_path / "t.conf"
     conf.write_text("[node]\nid = a\n[capacity]\nslots = b\n[logs]\nlevel = c\n")
     done = teepod("--config", conf, "--check-config")
@@ -63,7 +63,7 @@ def test_a_missing_file_that_was_named_is_a_mistake(tmp_path):
     assert done.returncode == 1 and "none.conf" in done.stderr + done.stdout
 
 
-def test_options_win_over_drop_ins_and_those_over_the_file_and_origins_are_told(tmp_path):
+def test_options_override_drop_ins_which_override_the_file_and_origins_are_shown(tmp_path):
     conf = tmp_path / "t.conf"
     conf.write_text("[node]\nname = from-file\nregion = here\n[capacity]\nslots = 5\n")
     drop = tmp_path / "t.conf.d"
@@ -259,7 +259,7 @@ def test_sighup_works_any_number_of_times(spawn, tmp_path):
     assert len(re.findall("applied: cvm.types: ", node.log_tail(10000))) == 560, "what was applied, and nothing else"
 
 
-def test_a_file_that_can_not_be_read_holds_up_nobody(spawn, tmp_path):
+def test_a_file_that_cannot_be_read_delays_no_request(spawn, tmp_path):
     """Opening a FIFO without a writer blocks. SIGHUPs that arrive meanwhile cause one reload, which reads the newest file."""
     conf = tmp_path / "t.conf"
     conf.write_text("")
@@ -324,7 +324,7 @@ def test_check_db_is_silent_about_a_good_file_and_loud_about_a_bad_one(spawn):
     assert code != 0 and "vcpus" in output
 
 
-def test_promises_are_counted_anew_at_start(spawn):
+def test_reservations_are_counted_again_at_start(spawn):
     node = spawn()
     node.create(stopped=True)
     node.stop()
@@ -387,7 +387,7 @@ def test_the_systemd_unit_names_the_installed_program():
     assert Path(PROGRAM).exists()
 
 
-def test_a_reserve_as_large_as_the_host_leaves_nothing_to_promise(spawn):
+def test_a_reserve_as_large_as_the_host_leaves_no_capacity(spawn):
     node = spawn(options={"capacity.vcpus": "auto", "capacity.reserve_vcpus": 100000})
     assert node.capacity()["vcpus"]["total"] == 0
     assert "capacity.reserve_vcpus is 100000" in node.log_tail(1000)

@@ -67,7 +67,7 @@ def test_silent_connections_leave_descriptors_for_the_work(spawn, soft, hard, pl
     until("it serves again", lambda: served(node))
 
 
-def test_requests_whose_answers_nobody_reads_cost_no_memory(node):
+def test_unread_answers_use_no_memory(node):
     before = rss_kib(node)
     with connect(node, timeout=1) as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -112,7 +112,7 @@ def test_cut_off_clients_leave_nothing(node):
     until("all are closed", lambda: open_files(node) <= files + 2)
 
 
-def test_a_body_nobody_asked_for_is_never_taken_for_a_request(node):
+def test_an_unexpected_body_is_not_parsed_as_a_request(node):
     hidden = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     last = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     for path in ("/api/v1/nowhere", "/api/v1/cvms/x/start"):
@@ -128,7 +128,7 @@ def test_a_body_may_have_exactly_its_limit(node, size, status):
     assert node.post("/preflight", data=text[:-1] + b" " * (size - len(text)) + b"}").status == status
 
 
-def test_no_body_is_asked_for_when_the_head_says_enough(node):
+def test_no_100_continue_is_sent_when_the_head_is_refused(node):
     for extra, first in ((("Content-Length: 2",), b"100"), (("Content-Length: 9999999",), b"413")):
         with connect(node) as s:
             s.sendall(head(node, "POST", "/api/v1/preflight", "Expect: 100-continue", *extra))
@@ -200,7 +200,7 @@ def closed(s):
 
 @pytest.mark.parametrize("text", [b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
                                   b"GET /api/v1/node HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20], ids=["health", "many"])
-def test_connections_without_a_key_that_ask_again_and_again_lock_nobody_out(spawn, text):
+def test_busy_connections_without_a_key_do_not_block_other_clients(spawn, text):
     """A connection without a key can be closed at once to make room, even if a request was just answered on it."""
     node = spawn(options={"api.max_connections_per_address": 40})
     held, over = filled_by(node, 40, text, b"HTTP/1.1 "), threading.Event()
@@ -234,7 +234,7 @@ def test_connections_without_a_key_that_ask_again_and_again_lock_nobody_out(spaw
 
 
 @pytest.mark.parametrize("addresses", [1, 6])
-def test_idle_connections_without_a_key_lock_nobody_out(spawn, addresses):
+def test_idle_connections_without_a_key_do_not_block_other_clients(spawn, addresses):
     """Up to the limit of one address, and from many addresses up to the limit of all."""
     node = unix_node(spawn, **{"api.max_connections": 240, "api.max_connections_per_address": 40})
     kept = node.connection()
@@ -268,7 +268,7 @@ def test_idle_connections_with_a_key_make_room_too(spawn):
 
 
 @pytest.mark.parametrize("with_key", [False, True])
-def test_who_has_left_makes_room_at_once(spawn, with_key):
+def test_a_closed_connection_is_free_at_once(spawn, with_key):
     """Connections end and a new one begins in the same turn of the loop: the ends are no new waiting."""
     node = spawn(options={"api.max_connections": 20})
     held = filled(node, 20, "/api/v1/node") if with_key else [connect(node) for _ in range(20)]
@@ -285,7 +285,7 @@ def test_who_has_left_makes_room_at_once(spawn, with_key):
         assert new.recv(4096).startswith(b"HTTP/1.1 200")
 
 
-def test_root_has_places_when_all_others_are_in_use(spawn):
+def test_root_has_connections_reserved(spawn):
     """Every connection has a request in flight, so none may be closed; only the reserve is left."""
     node = unix_node(spawn, **{"api.max_connections": 8})
     held = filled(node, 8, "/api/v1/events", "Accept: text/event-stream")
@@ -381,7 +381,7 @@ def test_without_a_free_descriptor_the_loop_goes_on(spawn):
         s.close()
 
 
-def test_too_few_descriptors_are_told_at_start(spawn):
+def test_too_few_descriptors_are_reported_at_start(spawn):
     node = spawn(start=False)
     plain = node.command
     node.command = lambda: ["prlimit", "--nofile=1024:1024", *plain()]

@@ -90,7 +90,7 @@ def test_a_full_database_refuses_changes_and_answers_reads(tiny):
     assert_consistent(tiny)
 
 
-def test_a_guest_that_fills_the_disk_harms_nobody_else(tiny):
+def test_a_guest_that_fills_the_disk_harms_no_other_guest(tiny):
     cvm = tiny.create()
     ballast = fill(tiny)
     assert tiny.get(f"/cvms/{cvm.uuid}").status == 200

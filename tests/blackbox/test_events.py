@@ -255,7 +255,7 @@ def test_tail_gives_the_last_lines(node):
     assert node.get(f"/cvms/{cvm.uuid}/logs?ch=nonsense").status in (400, 422)
 
 
-def test_an_event_tells_an_error_that_quotes_a_name_which_is_no_text(spawn, tmp_path_factory):
+def test_an_event_carries_an_error_with_a_name_that_is_not_utf8(spawn, tmp_path_factory):
     """File names are bytes, JSON is UTF-8. Such an event once had {} as its data."""
     folder = os.fsdecode(tempfile.mkdtemp(prefix=b"tp\xff", dir=b"/tmp"))
     node = spawn(folder=folder, options={"images.dir": tmp_path_factory.mktemp("images")})

@@ -221,7 +221,7 @@ def test_the_operator_may_forbid_all(spawn, tree):
     refused(node.try_create(stopped=True, gpus={"attach_mode": "all"}), 400, "ERR-02-006", "gpus.attach_mode", "all")
 
 
-def test_another_workspace_is_not_told_who_holds_a_gpu(big):
+def test_another_workspace_does_not_see_who_holds_a_gpu(big):
     cvm = big.create(stopped=True, **gpus("18:00.0"))
     key = add_key(big, "elsewhere", "stranger", "tenant")
     answer = big.post("/cvms", json=big.create_body(stopped=True, **gpus("18:00.0")), key=key)
@@ -235,7 +235,7 @@ def test_another_workspace_is_not_told_who_holds_a_gpu(big):
 # ------------------------------------------------------------------ hugepages
 
 
-def test_hugepages_are_given_in_whole_gib_of_each_node_and_told_truly(big):
+def test_hugepages_are_given_in_whole_gib_of_each_node_and_reported_as_given(big):
     cvm = big.create(stopped=True, hugepages=True, vcpu=3, memory=1500, **gpus("18:00.0", "9a:00.0"))
     assert cvm.get()["placement"] == {"hugepages": True, "pin_numa": False, "numa_nodes": [0, 1], "vcpus": 4,
                                       "memory_mib": 2048, "gpu_attach": "listed"}
@@ -282,7 +282,7 @@ def test_pinned_cvms_are_bound_to_a_node(big):
     assert big.create(stopped=True).get()["placement"]["numa_nodes"] == []
 
 
-def test_a_host_that_tells_no_nodes_says_so_and_takes_other_cvms(spawn, tmp_path):
+def test_a_host_without_numa_nodes_reports_that_and_runs_other_cvms(spawn, tmp_path):
     node = spawn(options={"host.root": tmp_path / "nothing"})
     refused(node.try_create(stopped=True, hugepages=True), 503)
     node.create(stopped=True)
@@ -291,7 +291,7 @@ def test_a_host_that_tells_no_nodes_says_so_and_takes_other_cvms(spawn, tmp_path
 # ------------------------------------------------------------------ TDX key ids
 
 
-def test_key_ids_are_as_many_as_the_host_tells(spawn, tree):
+def test_the_number_of_key_ids_is_the_hosts(spawn, tree):
     tree.put("/sys/fs/cgroup/misc.capacity", "tdx 15")
     node = spawn(options={"host.root": tree.root})
     until("the host was read", lambda: node.capacity()["tdx_keyids"]["total"] == 15)

@@ -92,7 +92,7 @@ def busy_ms(node):
         return int(f.read().split()[0]) / 1e6
 
 
-def test_a_port_is_looked_for_in_one_walk_however_many_are_taken(spawn):
+def test_a_free_port_is_found_in_one_walk_however_many_are_taken(spawn):
     node = spawn(options={"ports.range": "20000-29999"})
     node.create(stopped=True, name="has-them-all")
     node.kill()

@@ -29,7 +29,7 @@ def test_metrics_are_well_formed_and_count_what_happens(node):
     assert any("vcpu" in name for name in grown), grown
 
 
-def test_the_node_tells_its_mode_and_versions(node):
+def test_the_node_shows_its_mode_and_versions(node):
     body = node.get("/node").ok().json
     assert body["mode"] == "development" and body["name"] == "alpha"
     text = str(body)

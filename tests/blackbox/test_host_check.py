@@ -83,7 +83,7 @@ def rows_of(done):
     return rows, " ".join(summary.split())
 
 
-def test_this_host_is_told_in_a_table_and_nothing_is_left_behind():
+def test_this_host_is_shown_in_a_table_and_nothing_is_left_behind():
     with folder() as temporary:
         dev = temporary / "dev"
         done = check_host("--dev", dev, temporary=temporary)
@@ -125,7 +125,7 @@ def test_a_good_host_lacks_only_what_it_does_not_have(good_host):
     assert "kvm_intel.tdx, vhost_vsock" in summary
 
 
-def test_without_libvirtd_the_rest_is_still_told():
+def test_without_libvirtd_the_other_rows_are_still_shown():
     done = check_host("-o", "hypervisor.uri=qemu+unix:///system?socket=/nonexistent/sock")
     rows, summary = rows_of(done)
     assert done.returncode == 1 and list(rows) == REQUIRED + OTHERS
@@ -168,7 +168,7 @@ def checks(node):
     return {row["name"]: row for row in node.get("/node").ok()["checks"]}
 
 
-def test_the_node_shows_the_same_rows_and_looks_again_on_sighup(spawn, good_host):
+def test_the_node_shows_the_same_rows_and_checks_again_on_sighup(spawn, good_host):
     node = spawn(options={"host.root": good_host, "host.ppid": PPID})
     body = until("the machine was looked at", lambda: (b := node.get("/node").ok().json)["checks"] and b)
     assert body["device_id"] == DEVICE_ID and body["checked_at"]

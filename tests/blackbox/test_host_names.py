@@ -38,7 +38,7 @@ def test_names_of_the_node_are_served(daemon, host):
 
 @pytest.mark.parametrize("host", FOREIGN)
 @pytest.mark.parametrize("path", [f"{PREFIX}/node", "/healthz", "/metrics", f"{PREFIX}/nowhere"])
-def test_other_names_are_refused_whatever_they_ask_for(daemon, host, path):
+def test_other_names_are_refused_on_every_path(daemon, host, path):
     status, body = request(daemon, f"Host: {host}", path=path)
     assert status == 421 and f'\\"{host}\\"' in body and "api.hosts" in body, (status, body)
 
@@ -79,7 +79,7 @@ def test_a_reverse_proxy_passes_the_public_name(spawn):
         assert request(node, f"Host: {host}")[0] == 421, host
 
 
-def test_a_unix_socket_is_asked_by_any_name(spawn):
+def test_a_unix_socket_accepts_any_name(spawn):
     node = spawn(start=False)
     path = node.dir / "s"
     node.listen = ("127.0.0.1:0", f"unix:{path}")
@@ -90,7 +90,7 @@ def test_a_unix_socket_is_asked_by_any_name(spawn):
         assert s.recv(4096).startswith(b"HTTP/1.1 200")
 
 
-def test_the_ipv6_listener_looks_at_the_name_too(spawn):
+def test_the_ipv6_listener_checks_the_name_too(spawn):
     node = spawn(start=False)
     node.listen = ("[::1]:0",)
     node.start()

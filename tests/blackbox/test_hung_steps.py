@@ -223,7 +223,7 @@ def any_node(request, spawn, private_libvirtd):
             virsh(daemon.uri, "destroy", uuid)
 
 
-def test_32_hung_qemus_hold_up_nobody(any_node, hang):
+def test_32_hung_qemus_delay_no_other_cvm(any_node, hang):
     """Half of them wait for a shutdown, half for a change of their ports."""
     node, many = any_node, 32
     cvms = [node.create(name=f"hung-{i:02}", wait=False, ports=[TCP] if i >= many // 2 else None) for i in range(many)]

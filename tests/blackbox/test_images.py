@@ -172,7 +172,7 @@ def test_a_bare_name_means_its_newest_version(images, copy):
     assert cvm.get()["os"]["name"] == "teepod-boot-1.10.0", "1.10 is newer than 1.9"
 
 
-def test_os_images_can_be_asked_for_dev_and_production(images):
+def test_os_images_can_be_filtered_by_dev_and_production(images):
     dev = images.get("/os-images?is_dev=true&page=1&page_size=100").ok().json
     prod = images.get("/os-images?is_dev=false").ok().json
     assert {r["name"] for r in dev["items"]} >= {BOOT, DEMO} and all(r["is_dev"] for r in dev["items"])

@@ -27,7 +27,7 @@ def test_eleven_wrong_keys_in_a_minute_are_429(spawn):
     assert 1 <= int(late.headers["retry-after"]) <= 60
 
 
-def test_wrong_keys_from_an_address_lock_nobody_out(spawn):
+def test_wrong_keys_from_an_address_do_not_block_right_ones(spawn):
     node = spawn()
     assert guess(node)[-1] == 429
     node.get("/node").ok()
@@ -68,7 +68,7 @@ def test_behind_a_proxy_wrong_keys_are_counted_by_client(spawn):
     assert guess(node, 1, **{"X-Forwarded-For": "unknown"}) == [401]
 
 
-def test_who_is_no_proxy_can_not_choose_its_address(spawn):
+def test_a_client_that_is_no_proxy_cannot_choose_its_address(spawn):
     node = spawn()
     answers = [node.get("/node", key="wrong", headers={name: f"{value}192.0.2.{i}"}).status for i in range(6)
                for name, value in (("X-Forwarded-For", ""), ("Forwarded", "for="))]
@@ -255,7 +255,7 @@ def test_what_a_token_made_expires_with_it(spawn, tmp_path):
     assert "expired" in node.get("/auth/me", key=child["token"]).text
 
 
-def test_a_wait_of_a_revoked_token_tells_it_nothing(spawn):
+def test_a_wait_of_a_revoked_token_ends_without_data(spawn):
     node = spawn()
     cvm = node.create()
     op = cvm.request("shutdown", timeout=60).ok().headers["x-operation-id"]

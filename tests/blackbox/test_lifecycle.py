@@ -97,7 +97,7 @@ def test_start_of_a_running_and_stop_of_a_stopped_cvm_succeed_and_change_nothing
     assert cvm.status == "stopped"
 
 
-def test_power_answers_have_the_shape_clients_require(node):
+def test_power_answers_have_the_fields_that_clients_require(node):
     cvm = node.create(stopped=True)
     for verb in ("start", "stop", "restart"):
         body = cvm.do(verb).json
@@ -189,7 +189,7 @@ def test_a_shutdown_can_be_cancelled_by_stop(node):
     assert_consistent(node)
 
 
-def test_an_operation_tells_its_kind_its_steps_and_its_end(node):
+def test_an_operation_shows_its_kind_its_steps_and_its_end(node):
     cvm = node.create()
     create, = cvm.operations()
     op = node.operation(create["id"])
@@ -236,7 +236,7 @@ def test_sixteen_at_a_time(node):
     assert_consistent(node)
 
 
-def test_provision_then_create_gives_the_app_it_promised(node):
+def test_a_create_has_the_app_id_of_its_provision(node):
     fields = node.create_body(name="two-phases")
     provision = node.post("/cvms/provision", json=fields, version=25).ok().json
     assert len(provision["app_id"]) == 40 and len(provision["compose_hash"]) == 64
@@ -279,7 +279,7 @@ def test_status_words_on_the_way(node):
     assert seen == ["stopped", "starting", "running", "stopping", "stopped"], seen
 
 
-def test_status_batch_answers_under_the_very_uuids_asked_for(node):
+def test_status_batch_answers_under_the_requested_uuids(node):
     cvms = [node.create(stopped=True) for _ in range(3)]
     uuids = [c.uuid for c in cvms]
     body = node.post("/status/batch", json={"vm_uuids": uuids}).ok().json

@@ -130,7 +130,7 @@ def test_what_follows_ends_with_the_key_by_whatever_it_was_opened(written):
         events()
 
 
-def test_who_waits_for_an_operation_is_not_told_its_end_by_a_revoked_key(spawn):
+def test_a_wait_for_an_operation_ends_without_data_when_its_key_is_revoked(spawn):
     node = spawn()
     # Guests of the boot image ignore their power button, so the shutdown takes its whole timeout.
     cvm = node.create()

@@ -164,7 +164,7 @@ def fast(taken):
     assert p99 < 100 and longest < 100, f"{len(taken)} requests: p99 {p99:.1f} ms, max {longest:.1f} ms"
 
 
-def test_nobody_waits_while_twenty_clients_read_the_end_of_a_large_log(spawn):
+def test_twenty_readers_of_a_large_log_delay_no_other_request(spawn):
     node = spawn(options={"logs.serial_max_bytes": 0})
     cvm = written_before(node)
     make_large(serial(node, cvm))
@@ -176,7 +176,7 @@ def test_nobody_waits_while_twenty_clients_read_the_end_of_a_large_log(spawn):
     fast(sorted(taken))
 
 
-def test_nobody_waits_while_another_process_holds_the_lock_of_a_log(node):
+def test_a_foreign_lock_of_a_log_delays_no_other_request(node):
     cvm = written_before(node)
     with contextlib.ExitStack() as lock:
         lock.enter_context(locked(serial(node, cvm)))
@@ -217,7 +217,7 @@ def test_a_read_that_takes_too_long_ends_with_an_error_or_with_a_line_that_says_
 
 # ---------------------------------------------------------------------- followers
 
-def test_a_follower_hears_of_a_line_when_it_is_written(node):
+def test_a_follower_receives_a_line_when_it_is_written(node):
     """Nothing is committed meanwhile, so only the file can tell that the log has grown."""
     cvm = written_before(node)
     with reading(node, cvm, "follow&tail=0") as follower:
@@ -261,7 +261,7 @@ def test_followers_lose_and_repeat_nothing_over_rotations(spawn):
         assert lines == [f"line {n} of what the guest says" for n in range(sent)]
 
 
-def test_a_client_that_does_not_read_is_told_how_much_it_missed(spawn):
+def test_a_client_that_does_not_read_learns_how_much_it_missed(spawn):
     """The guest writes more than the sockets and the daemon buffer for the client, and more than the log keeps."""
     node = spawn(options={"logs.serial_max_bytes": 64 * 1024, "logs.check_seconds": 1, "logs.serial_backups": 1})
     cvm = node.create()

@@ -38,7 +38,7 @@ def measurements(cvm):
 
 
 @pytest.mark.parametrize("image", [DEMO, None])
-def test_a_cvm_is_measured_as_its_guest_is_told(node, image):
+def test_a_cvm_is_measured_with_the_vm_config_of_its_guest(node, image):
     cvm = node.create(image=image) if image else node.create()
     m = measurements(cvm)
     shared = node.dir / "cvms" / cvm.uuid / "shared"
@@ -157,7 +157,7 @@ def test_no_cvm_no_measurements(node):
     refused(node.post(f"/cvms/{NO_CVM}/preflight", json={"vcpu": 1}), 404, "ERR-03-001")
 
 
-def test_many_who_ask_at_once_are_all_answered(node):
+def test_many_concurrent_requests_are_all_answered(node):
     cvm = node.create(stopped=True)
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda _: measurements(cvm), range(64)))

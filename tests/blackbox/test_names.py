@@ -61,7 +61,7 @@ def rename(node, names):
     node.start()
 
 
-def test_where_names_clash_already_a_lookup_is_refused_and_harms_nobody(spawn):
+def test_where_names_clash_already_a_lookup_is_refused_and_changes_nothing(spawn):
     node = spawn()
     keys = {role: add_key(node, "beta", f"beta-{role}", role) for role in ("tenant", "operator")}
     victim = node.create(name="victim", stopped=True, app_id="ab" * 20)

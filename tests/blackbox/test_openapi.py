@@ -82,7 +82,7 @@ def test_no_request_schema_is_left_over(tables):
     assert named == {n for n in tables["tables"] if n.endswith("Request")}
 
 
-def test_every_schema_is_a_schema_and_every_reference_leads_somewhere():
+def test_every_schema_is_valid_and_every_reference_resolves():
     def walk(node):
         if isinstance(node, dict):
             if "$ref" in node:

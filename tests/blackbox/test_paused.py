@@ -250,7 +250,7 @@ def test_a_guest_that_waits_for_space_is_known_again_after_kill_9(tiny, guest):
     cvm.becomes("running")
 
 
-def test_a_cause_that_was_not_committed_is_asked_for_again(tiny, guest):
+def test_a_cause_that_was_not_committed_is_read_again(tiny, guest):
     """The row says "ioerror", as when the commit of the cause failed. Another guest's end cannot be recorded at first either: so
     all domains are listed again."""
     other = tiny.create()
@@ -286,7 +286,7 @@ def qmp_command(monitor, command):
         return answer["return"]
 
 
-def test_a_guest_that_runs_out_of_space_while_nobody_watches_is_found_paused(tiny, guest):
+def test_a_guest_that_runs_out_of_space_while_the_daemon_is_down_is_found_paused(tiny, guest):
     cvm = guest
     tiny.kill()
     ballast = fill(tiny, leave=1024 * 1024)
@@ -396,7 +396,7 @@ def test_a_guest_that_an_operator_paused_can_be_ended(watched, verb):
     assert_consistent(watched)
 
 
-def test_the_state_stream_tells_a_pause_and_its_end(watched):
+def test_the_state_stream_shows_a_pause_and_its_end(watched):
     cvm = watched.create()
     with socket.create_connection(("127.0.0.1", int(watched.url.rsplit(":", 1)[1])), timeout=20) as s:
         s.sendall(f"GET /api/v1/cvms/{cvm.uuid}/state?target=stopped HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {watched.key}\r\n"

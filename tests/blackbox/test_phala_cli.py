@@ -128,7 +128,7 @@ def test_a_name_in_use_is_printed_with_its_code(cli, node):
     assert "ERR-01-004" in done.stdout + done.stderr
 
 
-def test_unknown_cvms_and_wrong_keys_are_told(cli, node):
+def test_unknown_cvms_and_wrong_keys_are_reported(cli, node):
     done = cli("cvms", "get", "no-such-cvm", ok=False)
     assert "not found" in (done.stdout + done.stderr).lower() or "no-such-cvm" in done.stdout + done.stderr
     done = cli("--api-token", "wrong", "cvms", "list", ok=False)

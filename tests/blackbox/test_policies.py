@@ -206,7 +206,7 @@ def test_the_api_answers_while_guests_are_started_in_order(spawn):
         assert max(op["finished_at"] for op in times[before]) <= min(op["started_at"] for op in times[after])
 
 
-def test_one_that_can_not_start_holds_up_nobody_and_is_tried_again(spawn):
+def test_a_cvm_that_cannot_start_delays_no_other_and_is_tried_again(spawn):
     node = spawn(options={**QUICK, "restart.max_backoff": 1, "restart.max_retries": 30})
     bad, good = node.create(start_order=-1), node.create()
     reboot(node)
@@ -266,7 +266,7 @@ def test_a_guest_that_powered_off_while_the_daemon_was_away_stays_off(spawn, but
     assert cvm.status == "exited" and cvm.get()["restart"]["ended"] == "off", "libvirt has forgotten, the row has not"
 
 
-def test_a_node_told_not_to_starts_nothing(spawn):
+def test_a_node_without_auto_start_starts_nothing(spawn):
     node = spawn(options={**QUICK, "start.auto": "no"})
     cvm = node.create()
     reboot(node)
@@ -360,7 +360,7 @@ def test_drain_and_back(spawn, killed):
     assert_consistent(node)
 
 
-def test_a_guest_that_does_not_go_down_runs_on_and_is_told(spawn):
+def test_a_guest_that_does_not_shut_down_runs_on_and_is_reported(spawn):
     node = spawn()
     cvm = node.create()
     node.post("/node/drain", json={"timeout_s": 10}).ok()

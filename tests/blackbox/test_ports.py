@@ -29,7 +29,7 @@ def test_port_zero_takes_a_free_one_of_the_range_and_qemu_listens_there(node):
     assert_consistent(node)
 
 
-def test_the_answer_tells_the_ports_taken(node):
+def test_the_answer_shows_the_chosen_ports(node):
     cvm = node.create(stopped=True, ports=[tcp(node.port_first + 3)])
     assert str(node.port_first + 3) in node.get(f"/cvms/{cvm.uuid}").ok().text
 

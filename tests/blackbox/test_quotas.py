@@ -126,7 +126,7 @@ def test_a_cvm_of_another_workspace_is_answered_as_one_that_is_missing(shared):
         refused(node.get(path, key=tenant), 404)
 
 
-def test_those_who_see_all_workspaces_are_told_that_it_is_in_another_one(shared):
+def test_callers_of_all_workspaces_see_that_it_is_in_another_one(shared):
     node, tenant = shared
     mine = create(node, "in-team", tenant).ok().json
     for key in (node.key, token(node, "operator", "local")["token"]):
@@ -168,7 +168,7 @@ def test_each_refusal_has_its_code_and_true_numbers(shared):
     assert_consistent(node)
 
 
-def test_quotas_are_shown_in_the_clouds_shape_with_true_numbers(shared):
+def test_quotas_are_shown_in_the_clouds_format_with_real_numbers(shared):
     node, tenant = shared
     create(node, "first", tenant).ok()
     shown = quotas(node, key=tenant)

@@ -70,7 +70,7 @@ def test_of_a_thousand_creates_exactly_those_that_fit_succeed(spawn):
         node.stop()
 
 
-def test_of_two_hundred_who_ask_for_one_host_port_one_gets_it(spawn):
+def test_one_of_two_hundred_requests_for_a_host_port_gets_it(spawn):
     node = spawn(options={"capacity.slots": 10000, "capacity.vcpus": 10000})
     port = node.port_first + 7
     bodies = [body(f"claim-{n:03d}", ports=[{"protocol": "tcp", "host_port": port, "vm_port": 80}]) for n in range(CLAIMS)]
@@ -89,7 +89,7 @@ def test_of_two_hundred_who_ask_for_one_host_port_one_gets_it(spawn):
     assert_consistent(node)
 
 
-def test_of_two_hundred_who_take_one_name_one_gets_it(spawn):
+def test_one_of_two_hundred_requests_for_a_name_gets_it(spawn):
     node = spawn(options={"capacity.slots": 10000, "capacity.vcpus": 10000})
     answers = at_once(node, [body("the-name") for _ in range(CLAIMS)], CLAIMS)
     assert len([a for a in answers if a[0] == 200]) == 1

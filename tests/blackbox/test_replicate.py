@@ -156,7 +156,7 @@ def test_an_instance_being_deleted_is_no_candidate(node):
     replicas_of(node, first, stopped=True)
 
 
-def test_what_is_not_there_and_what_is_not_yours_look_the_same(spawn):
+def test_a_missing_source_and_a_foreign_one_get_the_same_answer(spawn):
     node = spawn()
     mine = source_of(node)
     tenant = add_key(node, "beta", "beta-tenant", "tenant")

@@ -55,7 +55,7 @@ def secrets(node, cvm):
 
 
 @pytest.mark.parametrize("role", ["reader", "tenant"])
-def test_no_route_tells_a_tenant_of_the_machine_or_of_others(shared, role):
+def test_no_route_shows_a_tenant_the_machine_or_other_workspaces(shared, role):
     node, keys, cvms = shared
     node.api("PUT", "/node/maintenance", json={"enabled": True, "reason": "new disks"}, key=keys["rivals"]["operator"]).ok()
     key, answered = keys["own-team"][role], 0
@@ -70,7 +70,7 @@ def test_no_route_tells_a_tenant_of_the_machine_or_of_others(shared, role):
     assert node.get("/node/maintenance", key=key).ok().json.keys() == {"enabled", "reason", "since"}
 
 
-def test_what_is_told_is_what_the_tenant_may_have(shared):
+def test_a_tenant_sees_the_capacity_it_may_use(shared):
     node, keys, cvms = shared
     for who, vcpus in (("own-team", (3, 37)), ("rivals", (3, TOTALS["capacity.vcpus"] - 6))):
         key = keys[who]["reader"]
@@ -90,7 +90,7 @@ def test_what_is_told_is_what_the_tenant_may_have(shared):
         assert quota["limit"] == (40 if who == "own-team" else sum(vcpus))
 
 
-def test_a_refusal_tells_a_tenant_what_is_free_and_no_total(shared):
+def test_a_refusal_shows_a_tenant_what_is_free_and_no_total(shared):
     node, keys, _ = shared
     body, total = node.create_body(vcpu=60000), str(TOTALS["capacity.vcpus"])
     for key, told in ((keys["rivals"]["tenant"], False), (keys["rivals"]["operator"], True)):
@@ -99,7 +99,7 @@ def test_a_refusal_tells_a_tenant_what_is_free_and_no_total(shared):
             assert (total in answer.text) == told, answer
 
 
-def test_the_event_of_a_start_that_was_refused_tells_no_total(spawn):
+def test_the_event_of_a_refused_start_shows_no_total(spawn):
     node = spawn(options={"capacity.vcpus": 7, "capacity.release_on_stop": "yes"})
     tenant = tenant_of(node)
     cvm = node.cvm(node.post("/cvms", json=node.create_body(vcpu=3), key=tenant).ok()["vm_uuid"])
@@ -115,7 +115,7 @@ def test_the_event_of_a_start_that_was_refused_tells_no_total(spawn):
     assert error == "not enough vcpus: asked 3, free 2"
 
 
-def test_operators_are_told_all_of_it(shared):
+def test_operators_see_all_of_it(shared):
     node, keys, cvms = shared
     key = keys["own-team"]["operator"]
     answer = node.get("/node", key=key).ok()

@@ -231,7 +231,7 @@ def test_a_certificate_that_expires_on_an_open_connection_opens_nothing(pki, spa
     connection.close()
 
 
-def test_a_log_link_ends_with_the_certificate_that_asked_for_it(pki, spawn, tmp_path):
+def test_a_log_link_ends_with_the_certificate_that_requested_it(pki, spawn, tmp_path):
     clock = tmp_path / "clock"
     node = spawn(start=False, environment={"TEEPOD_CLOCK_FILE": str(clock)},
                  options=tls_options(pki, **{"api.tls_client_ca": pki / "ca.pem", "api.tls_client": "optional"}))
@@ -260,7 +260,7 @@ def test_a_certificates_long_name_stays_whole(pki, tls_node):
     assert node.get("/auth/me", key=None).ok()["user"]["username"] == f"cert:{name}"
 
 
-def test_a_certificates_name_steers_nobody_who_reads_the_records(pki, tls_node):
+def test_a_certificates_name_is_escaped_in_records(pki, tls_node):
     openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-utf8", "-subj", "/CN=x\x1b[31m\x9b\u202eroot",
             "-keyout", pki / "odd.key", "-out", pki / "odd.csr")
     openssl("x509", "-req", "-in", pki / "odd.csr", "-CA", pki / "ca.pem", "-CAkey", pki / "ca.key", "-CAcreateserial", "-days", 2,
@@ -348,7 +348,7 @@ def test_a_unix_socket_knows_its_peer(spawn):
     assert status == 401
 
 
-def test_a_strangers_uid_needs_a_key(spawn):
+def test_an_unknown_uid_needs_a_key(spawn):
     node = spawn(start=False)
     path = node.dir / "s"
     node.listen = ("127.0.0.1:0", f"unix:{path}")
@@ -422,7 +422,7 @@ def test_sockets_handed_over_by_systemd_are_served(spawn):
     assert node.get("/node").status == 200
 
 
-def test_the_service_manager_is_told_when_it_is_ready_and_when_it_stops(spawn):
+def test_the_service_manager_is_notified_of_start_and_stop(spawn):
     node = spawn(start=False)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         path = str(node.dir / "notify")

@@ -256,14 +256,14 @@ def test_a_device_that_the_unit_closes_is_seen(run_as, device_filter):
     assert_consistent(node)
 
 
-def test_a_user_outside_the_sockets_group_is_told_which_group(run_as):
+def test_a_user_outside_the_sockets_group_gets_an_error_that_names_it(run_as):
     node = run_as(USER, groups=(QEMU,)).spawn().answers()
     until("the refusal is logged", lambda: "Permission denied" in node.log_tail())
     assert "usermod -aG libvirt" in node.log_tail()
     assert node.api("GET", "/readyz", prefix="", key=None).json["reasons"] == ["the hypervisor is not connected"]
 
 
-def test_a_user_outside_qemus_group_is_told_which_group(run_as):
+def test_a_user_outside_qemus_group_gets_an_error_that_names_it(run_as):
     node = run_as(USER, groups=(SOCKET_GROUP,)).start()
     accepted = node.try_create().ok().json
     error = node.operation(accepted["operation_id"], wait=30)["error"]

@@ -327,7 +327,7 @@ def test_a_busy_cvm_is_a_bare_409(node):
 # ------------------------------------------------------------------ history and back
 
 
-def test_the_history_says_who_when_and_what(node):
+def test_the_history_shows_caller_time_and_change(node):
     cvm = stopped(node)
     first = cvm.get()["compose_hash"]
     done(node, patch(node, cvm, json={"docker_compose_file": YAML}))
