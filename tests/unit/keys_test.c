@@ -85,14 +85,14 @@ struct key_call {
 	struct node_fixture *n;
 	struct workspace_row w;
 	struct key_row k;
-	struct key_ask request;
+	struct key_request request;
 	char text[API_KEY_TEXT];
 };
 
 static int add_workspace(void *arg, struct err *e)
 {
 	struct key_call *k = arg;
-	const struct workspace_ask request = { .slug = "team", .max = { -1, -1, -1, -1, -1 } };
+	const struct workspace_request request = { .slug = "team", .max = { -1, -1, -1, -1, -1 } };
 
 	return vmm_workspace_add(k->n->v, &request, &k->w, e);
 }
@@ -129,7 +129,7 @@ static void the_number_of_a_deleted_workspace_is_not_reused_and_its_keys_are_inv
 	assert_int_equal(turn_do(vmm_turn(n->v), add_workspace, &k, &e), 0);
 	assert_int_equal(turn_do(vmm_turn(n->v), add_workspace, &k, &e), -ERR_CONFLICT);
 	first = k.w.id;
-	k.request = (struct key_ask){ .workspace = first, .name = "ci", .role = 2 };
+	k.request = (struct key_request){ .workspace = first, .name = "ci", .role = 2 };
 	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), 0);
 	assert_int_equal(vmm_authenticate(n->v, k.text, &row, &e), 0);
 	assert_string_equal(row.workspace_slug, "team");
@@ -188,7 +188,7 @@ static void make_descendants(struct node_fixture *n, struct key_call *k, unsigne
 
 	for (unsigned i = 0; i < length; i++) {
 		k[i] = (struct key_call){ .n = n };
-		k[i].request = (struct key_ask){ .workspace = vmm_default_workspace(n->v),
+		k[i].request = (struct key_request){ .workspace = vmm_default_workspace(n->v),
 						 .name = "ci",
 						 .role = 2,
 						 .parent = i ? k[i - 1].k.id : 0 };
@@ -289,9 +289,9 @@ static void deleting_a_workspace_revokes_keys_made_by_its_keys_elsewhere(void **
 	struct err e;
 
 	assert_int_equal(turn_do(vmm_turn(n->v), add_workspace, &k, &e), 0);
-	k.request = (struct key_ask){ .workspace = k.w.id, .name = "admin", .role = 4 };
+	k.request = (struct key_request){ .workspace = k.w.id, .name = "admin", .role = 4 };
 	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), 0);
-	child.request = (struct key_ask){ .workspace = vmm_default_workspace(n->v),
+	child.request = (struct key_request){ .workspace = vmm_default_workspace(n->v),
 					  .name = "child",
 					  .role = 4,
 					  .parent = k.k.id };

@@ -179,7 +179,7 @@ static int create(struct node_fixture *n, const char *name, int64_t vcpus, struc
 static int limit_turn(void *arg, struct err *e)
 {
 	struct cvm_call *a = arg;
-	struct workspace_ask w = { .max = { 4, QUOTA_KEEP, 25, QUOTA_UNLIMITED, QUOTA_KEEP,
+	struct workspace_request w = { .max = { 4, QUOTA_KEEP, 25, QUOTA_UNLIMITED, QUOTA_KEEP,
 					    QUOTA_KEEP } };
 	struct workspace_row got;
 
