@@ -97,7 +97,7 @@ static void operation_ended(struct vmm *v)
 	resume_poll_soon(v);
 }
 
-static const struct engine_calls engine_calls = { .observe_domain = observe_domain,
+static const struct engine_calls engine_calls = { .query_domain = observe_domain,
 						  .list_domains = observe_all_soon,
 						  .operation_ended = operation_ended };
 

@@ -233,7 +233,7 @@ static void abandoned_job_ended(struct step_run *r, enum job_end end)
 		 (long long)(clock_mono_ms() - r->begun_ms));
 	found = cvms_get(vmm_db(v), r->values.cvm.id, &c, &e);
 	if (!found)
-		g->calls.observe_domain(v, c.uuid);
+		g->calls.query_domain(v, c.uuid);
 	else if (found == -ERR_NOT_FOUND && end == JOB_WORKED)
 		op_clear_remains(v, r->values.cvm.uuid);
 	g->unpark(v);

@@ -18,7 +18,7 @@
 /* Callbacks of the engine to higher layers. */
 struct engine_calls {
 	/* The state of the domain @uuid may have changed: query libvirt and record it. */
-	void (*observe_domain)(struct vmm *v, const char *uuid);
+	void (*query_domain)(struct vmm *v, const char *uuid);
 	/* A start without an answer may take effect late: list the domains soon. */
 	void (*list_domains)(struct vmm *v);
 	/* An operation has ended, and its end is committed. Not called while closing. */
