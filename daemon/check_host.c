@@ -24,7 +24,7 @@
 #include "daemon/actions.h"
 #include "daemon/check_host.h"
 #include "daemon/host_table.h"
-#include "daemon/settings.h"
+#include "daemon/config_settings.h"
 #include "vmm/host/host_facts.h"
 #include "vmm/node/settings.h"
 #include "vmm/virt/embed_root.h"

@@ -21,7 +21,7 @@
 #include "daemon/check_host.h"
 #include "daemon/commands.h"
 #include "daemon/dev.h"
-#include "daemon/settings.h"
+#include "daemon/config_settings.h"
 #include "daemon/state_lock.h"
 #include "db/check.h"
 #include "vmm/account/keys.h"

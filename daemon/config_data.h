@@ -2,7 +2,7 @@
  * config_data.h - the whole configuration in one plain struct.
  *
  * Each key has one row in the table in config_keys.c and one member here. The struct owns all its
- * strings and lists. A string is never NULL; "" means not set. Users: settings.c and main.c.
+ * strings and lists. A string is never NULL; "" means not set. Users: config_settings.c and main.c.
  */
 #ifndef TEEPOD_DAEMON_CONFIG_DATA_H
 #define TEEPOD_DAEMON_CONFIG_DATA_H

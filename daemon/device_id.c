@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * device_id.c - the identity of a TDX platform, derived from its PPID.
  *
- * config_check.c compares it with host.device_id; settings.c reports it to clients.
+ * config_check.c compares it with host.device_id; config_settings.c reports it to clients.
  */
 #include <assert.h>
 #include <stdbool.h>

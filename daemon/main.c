@@ -45,7 +45,7 @@
 #include "daemon/dev.h"
 #include "daemon/notify.h"
 #include "daemon/reload.h"
-#include "daemon/settings.h"
+#include "daemon/config_settings.h"
 #include "daemon/signals.h"
 #include "daemon/sockets.h"
 #include "daemon/state_lock.h"

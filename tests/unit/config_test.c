@@ -26,7 +26,7 @@
 #include "daemon/config_member.h"
 #include "daemon/config_print.h"
 #include "daemon/config_value.h"
-#include "daemon/settings.h"
+#include "daemon/config_settings.h"
 #include "vmm/node/settings.h"
 
 static char dir[64];

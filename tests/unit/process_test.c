@@ -24,7 +24,7 @@
 #include "base/strings.h"
 #include "daemon/config.h"
 #include "daemon/notify.h"
-#include "daemon/settings.h"
+#include "daemon/config_settings.h"
 #include "daemon/signals.h"
 #include "daemon/sockets.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * settings.c - convert keys into settings, and the size of the host into capacity totals.
+ * config_settings.c - convert keys into settings, and the size of the host into capacity totals.
  *
  * No other room sees struct config. The rules between keys (config_check.c) hold for its values
  * here.
@@ -12,7 +12,7 @@
 #include "base/own.h"
 #include "base/strings.h"
 #include "daemon/device_id.h"
-#include "daemon/settings.h"
+#include "daemon/config_settings.h"
 #include "daemon/sockets.h"
 #include "db/records.h"
 #include "vmm/node/settings.h"

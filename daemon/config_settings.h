@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * settings.h - convert the configuration into the settings structs of vmm/ and api/.
+ * config_settings.h - convert the configuration into the settings structs of vmm/ and api/.
  */
-#ifndef TEEPOD_DAEMON_SETTINGS_H
-#define TEEPOD_DAEMON_SETTINGS_H
+#ifndef TEEPOD_DAEMON_CONFIG_SETTINGS_H
+#define TEEPOD_DAEMON_CONFIG_SETTINGS_H
 
 #include "api/http/server.h"
 #include "daemon/config_data.h"
