@@ -43,7 +43,7 @@ static int charge_key_rate(struct api *a, const struct key_row *key, struct err 
 		return 0;
 	err_set(e, ERR_RATE, "the API key %s may make %lld requests a minute%s: wait %u s",
 		key->name, (long long)key->per_minute,
-		n > 1 ? ", shared with the key that created it" : "", wait_s);
+		n > 1 ? ", within the limit of the key that created it" : "", wait_s);
 	e->retry_s = wait_s;
 	return -ERR_RATE;
 }

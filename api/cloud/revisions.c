@@ -239,9 +239,12 @@ static int rollback_targets(const struct call *c, const struct app_row *app, con
 	for (size_t i = 0; i < all; i++)
 		if (rows[i].desired != DESIRED_DELETED && (!named || !strcmp(rows[i].uuid, uuid)))
 			rows[n++] = rows[i];
+	if (!n && named)
+		return err_field(e, ERR_CVM_NOT_FOUND, "vm_uuid", named,
+				 "app %s has no CVM %.40s that can be rolled back", app->app_id,
+				 named);
 	if (!n)
-		return err_field(e, ERR_CVM_NOT_FOUND, named ? "vm_uuid" : "app_id",
-				 named ? named : app->app_id,
+		return err_field(e, ERR_CVM_NOT_FOUND, "app_id", app->app_id,
 				 "app %s has no CVM that can be rolled back", app->app_id);
 	*ret = take_ptr(&rows);
 	*ret_n = n;
@@ -268,6 +271,7 @@ static int rollback_all(const struct call *c, const struct cvm_row *rows, size_t
 static json_t *serialize_rollback(json_t *operations, int64_t number)
 {
 	json_t *first = json_object_get(json_array_get(operations, 0), "operation_id");
+
 	return json_pack("{s:s,s:s,s:O,s:O,s:I,s:O}", "status", "in_progress", "message",
 			 "the change is in progress", "correlation_id", first, "operation_id",
 			 first, "number", (json_int_t)number, "operations", operations);

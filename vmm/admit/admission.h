@@ -21,8 +21,9 @@ struct admission {
 	struct device_row *devices; /* chosen for the CVM, owned */
 	size_t n_devices;
 	struct placement placement;
-	bool nodes_change, devices_change; /* of a change: differ from the present ones */
-	struct revision_row revision;      /* flags and hash; its manifest is @manifest, borrowed */
+	/* Of a change: the placement was chosen anew; the devices or the attach mode differ. */
+	bool nodes_change, devices_change;
+	struct revision_row revision; /* flags and hash; its manifest is @manifest, borrowed */
 };
 
 #endif

@@ -280,7 +280,7 @@ static int gpus_choose_all(struct choice *c, struct err *e)
 	}
 	if (c->req->n_gpus)
 		return err_field(e, ERR_INCOMPATIBLE, "gpus.gpus", NULL,
-				 "gpus must be empty with attach_mode all; allowed: none, or "
+				 "gpus.gpus must be empty with attach_mode all; allowed: none, or "
 				 "attach_mode listed");
 	devices_count(c->rows, c->n, &gpus);
 	if (gpus.promised)

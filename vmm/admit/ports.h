@@ -17,8 +17,7 @@ struct vmm;
 enum { CVM_PORTS_MAX = 64 };
 
 /* The CVM that requests ports: a new one of @workspace (@cvm 0), or an existing one with the
- * forwards
- * @own. */
+ * forwards @own. */
 struct ports_for {
 	int64_t workspace, cvm;
 	const struct port_row *own;

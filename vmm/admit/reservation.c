@@ -237,8 +237,7 @@ static int hugepages_refuse(const struct shortage *s, const struct cvm_node_row 
 	if (fit)
 		return err_hint(e, "%lld MiB would fit now", (long long)fit);
 	return err_hint(e, "reserve more hugepages on the host, delete a CVM that has some, or set "
-			   "hugepages to "
-			   "false");
+			   "hugepages to false");
 }
 
 int hugepages_check(struct vmm *v, const struct cvm_node_row *shares, size_t n_shares,

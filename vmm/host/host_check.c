@@ -328,8 +328,8 @@ static void row_capabilities(const struct host_check_input *in, struct host_chec
 	} else {
 		found(r, CHECK_MISSING, "libvirt offers no TDX guests on this host");
 		advise(r, "repair what is missing above; if nothing is, let libvirt probe QEMU "
-			  "again: rm "
-			  "/var/cache/libvirt/qemu/capabilities/*.xml; systemctl restart libvirtd");
+			  "again: rm /var/cache/libvirt/qemu/capabilities/*.xml; systemctl restart "
+			  "libvirtd");
 	}
 }
 

@@ -5,8 +5,8 @@
  * segment or the live file. Each file records the position of its first byte (log_start()). A
  * rotation and the next boot both move bytes from the live file to the next segment. So before it
  * reads more of the live file, the reader checks whether there is a segment with a higher number
- * than the last one it knows; if so it continues there. A new mtime of the folder causes
- * a scan. mtimes are as coarse as the tick of the kernel, so a folder that changed just now is
+ * than the last one it knows; if so it continues there. A new mtime of the folder causes a
+ * scan. mtimes are as coarse as the tick of the kernel, so a folder that changed just now is
  * scanned again.
  *
  * What must hold: no byte is returned twice, and none is skipped silently. If a file begins after

@@ -3,7 +3,7 @@
  *
  * What must hold: every offset is checked against the file before it is used, because an image may
  * contain a hostile firmware. The checks are those of QEMU (hw/i386/tdvf.c,
- * hw/i386/pc_sysfw_ovmf.c): a file that is measured here also boots.
+ * hw/i386/pc_sysfw_ovmf.c), so that what is measured here is what QEMU would load.
  */
 #include "vmm/tdx/tdvf.h"
 

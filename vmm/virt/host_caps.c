@@ -167,8 +167,8 @@ static bool kvm_works(void)
 	return fd >= 0 && cpu_virtualizes();
 }
 
-/* A TD is a KVM guest, so the query must be about KVM guests. Without KVM it rejects the
- * question. This follows what libvirt itself offers; kvm_works() is stricter, for ordinary guests.
+/* A TD is a KVM guest, so the query must be about KVM guests. Without KVM libvirt rejects the
+ * query. This follows what libvirt itself offers; kvm_works() is stricter, for ordinary guests.
  */
 bool host_caps_offer_kvm(const char *xml)
 {
