@@ -235,7 +235,7 @@ static void hypervisor_closed(void *arg)
 	assert(v->closing && v->close_begun);
 	turn_close(v->turn);
 	db_close(v->db);
-	/* A job that was given up may still use it. */
+	/* An abandoned job may still use these. */
 	if (!stuck) {
 		image_store_free(v->images);
 		engine_free(v->engine);
@@ -264,7 +264,8 @@ static void close_late(void *arg)
 {
 	struct vmm *v = arg;
 
-	log_warn("%u jobs and %u operations are still under way; the next start goes on with them",
+	log_warn("%u jobs and %u operations are still under way; the next start continues the "
+		 "operations",
 		 vmm_jobs(v), v->engine->n_ops);
 	v->jobs = 0;
 	ops_give_up(v);

@@ -10,7 +10,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-
 struct http_conn {
 	char host[64]; /* ADDRESS:PORT */
 	const char *key;

@@ -143,7 +143,8 @@ static void add_image(struct node_fixture *n)
  * their rows are written. */
 static void come_to_rest(struct node_fixture *n)
 {
-	while (!strcmp(vmm_link_error(n->v), "connecting") || inventory_is_reading(n->v) || vmm_jobs(n->v))
+	while (!strcmp(vmm_link_error(n->v), "connecting") || inventory_is_reading(n->v) ||
+	       vmm_jobs(n->v))
 		node_fixture_run(n, 5);
 	node_fixture_run(n, 20);
 }

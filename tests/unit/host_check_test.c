@@ -139,8 +139,8 @@ static struct host_check_input good_input(void)
 static void judge(struct host_check_input in, struct host_check rows[HOST_CHECKS])
 {
 	const struct host_facts_source sources = { .root = tree_root,
-						.qgs_socket = QGS_PATH,
-						.tdx_firmware = FIRMWARE };
+						   .qgs_socket = QGS_PATH,
+						   .tdx_firmware = FIRMWARE };
 	struct host_facts f;
 
 	host_facts_read(&sources, &f);

@@ -189,9 +189,9 @@ static void make_descendants(struct node_fixture *n, struct key_call *k, unsigne
 	for (unsigned i = 0; i < length; i++) {
 		k[i] = (struct key_call){ .n = n };
 		k[i].request = (struct key_request){ .workspace = vmm_default_workspace(n->v),
-						 .name = "ci",
-						 .role = 2,
-						 .parent = i ? k[i - 1].k.id : 0 };
+						     .name = "ci",
+						     .role = 2,
+						     .parent = i ? k[i - 1].k.id : 0 };
 		assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k[i], &e), 0);
 		assert_int_equal(k[i].k.parent, k[i].request.parent);
 	}
@@ -292,9 +292,9 @@ static void deleting_a_workspace_revokes_keys_made_by_its_keys_elsewhere(void **
 	k.request = (struct key_request){ .workspace = k.w.id, .name = "admin", .role = 4 };
 	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &k, &e), 0);
 	child.request = (struct key_request){ .workspace = vmm_default_workspace(n->v),
-					  .name = "child",
-					  .role = 4,
-					  .parent = k.k.id };
+					      .name = "child",
+					      .role = 4,
+					      .parent = k.k.id };
 	assert_int_equal(turn_do(vmm_turn(n->v), make_key, &child, &e), 0);
 	assert_int_equal(turn_do(vmm_turn(n->v), delete_workspace, &k, &e), 0);
 	assert_int_equal(vmm_authenticate(n->v, child.text, &row, &e), -ERR_UNAUTHENTICATED);

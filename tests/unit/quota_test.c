@@ -180,7 +180,7 @@ static int limit_turn(void *arg, struct err *e)
 {
 	struct cvm_call *a = arg;
 	struct workspace_request w = { .max = { 4, QUOTA_KEEP, 25, QUOTA_UNLIMITED, QUOTA_KEEP,
-					    QUOTA_KEEP } };
+						QUOTA_KEEP } };
 	struct workspace_row got;
 
 	return vmm_workspace_change(a->n->v, "local", &w, &got, e);

@@ -291,7 +291,8 @@ void resume_poll_soon(struct vmm *v)
 {
 	assert_loop_thread();
 	if (!vmm_is_closing(v) && !vmm_resumes(v)->timer)
-		(void)loop_after(vmm_settings(v)->loop, POLL_MS, resume_poll, v, &vmm_resumes(v)->timer);
+		(void)loop_after(vmm_settings(v)->loop, POLL_MS, resume_poll, v,
+				 &vmm_resumes(v)->timer);
 }
 
 void resume_close(struct vmm *v)

@@ -50,7 +50,6 @@
 #include "vmm/guest/machine.h"
 #include "vmm/guest/share_disk.h"
 #include "vmm/host/kernel_file.h"
-#include "vmm/host/pci.h"
 #include "vmm/logs/logs.h"
 #include "vmm/host/pci.h"
 #include "vmm/node/event.h"
@@ -549,8 +548,8 @@ static int finish_create(struct vmm *v, struct op_run *o, const struct cvm_row *
 /* The operation was undone, or it was cancelled after the old guest had ended and before the new
  * one began. The guest is down, so the CVM becomes stopped. There is one exception: if the node
  * itself began the start, it tries again (restart.c) unless a client cancelled it. A stopped CVM
- * releases its vCPUs and memory if release_on_stop is set, also if a restart of a stopped CVM ended
- * before the boot began. */
+ * releases its vCPUs, memory and TDX key ID if release_on_stop is set, also if a restart of a
+ * stopped CVM ended before the boot began. */
 static int finish_start(struct vmm *v, struct op_run *o, const struct cvm_row *c, bool ok,
 			struct err *e)
 {

@@ -133,7 +133,9 @@ static int update_swap(struct vmm *v, struct op_run *o, const struct cvm_row *c,
 	if (!r)
 		r = cvms_get(vmm_db(v), c->id, &now, e);
 	if (r)
-		return r == -ERR_NOT_FOUND ? err_set(e, ERR_CVM_NOT_FOUND, "the CVM is gone") : r;
+		return r == -ERR_NOT_FOUND
+			       ? err_set(e, ERR_CVM_NOT_FOUND, "the CVM does not exist any more")
+			       : r;
 	r = x->applied ? change_add_history(v, &now, x->changed, &o->row, e)
 		       : history_remove(vmm_db(v), o->row.id, e);
 	return r ? r

@@ -24,7 +24,7 @@ void guest_forget(struct vmm *v, int64_t cvm);
 /* True while the end of the serial log of @cvm is not yet read and recorded. Operations are woken
  * when this changes. */
 bool guest_is_unread(const struct vmm *v, int64_t cvm);
-/* False when every log that was followed is read to its end, and recorded or given up. */
+/* For tests: false when no guest is followed any more. */
 bool guests_are_followed(const struct vmm *v);
 /* The node closes: stop following all logs, and cancel the rotation. */
 void guests_close(struct vmm *v);

@@ -196,7 +196,7 @@ const char *vmm_foreign(const struct vmm *v)
 
 void vmm_set_foreign(struct vmm *v, const char reason[FOREIGN_TEXT])
 {
-	assert(!v->hv); /* the hypervisor is not opened for a foreign state folder */
+	assert(!v->hv); /* open_hypervisor() reads it */
 	static_assert(sizeof(v->foreign) == FOREIGN_TEXT, "maintenance shows the whole reason");
 	memcpy(v->foreign, reason, sizeof(v->foreign));
 }

@@ -31,8 +31,8 @@
 
 enum { KEYS_KEPT_MS = 24 * 3600 * 1000, DROPPED_AT_ONCE = 8 };
 
-/* Bytes freed in one turn: as much as one request can write (a body, and events of its replicas).
- */
+/* Bytes freed in one turn: as much as one request can write (a body, and the history
+ * entries of its replicas). */
 enum { FREED_MAX = 1024 * 1024 + 128 * 1024 };
 #define HIGH(limit) ((limit) - (limit) / 8)
 
@@ -134,7 +134,7 @@ int records_allow(struct vmm *v, int64_t workspace, enum record kind, enum recor
 /* Delete old rows of one workspace above HIGH of its limit. The workspaces take turns, whatever
  * their size. A round that deleted anything is followed by another one. */
 static int records_shrink(struct vmm *v, enum record kind, struct shrink_round *s, bool *more,
-		  struct err *e)
+			  struct err *e)
 {
 	int64_t high = HIGH(vmm_settings(v)->record_limit[kind]), workspace = 0, bytes = 0;
 	int r = high ? records_over(vmm_db(v), kind, high, s->after, &workspace, e) : 0;

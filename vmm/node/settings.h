@@ -42,7 +42,7 @@ struct restart_settings {
 
 struct start_settings {
 	bool automatic;    /* start the CVMs that ran when the host went down */
-	unsigned parallel; /* starts by the node itself, at a time */
+	unsigned parallel; /* automatic starts, or shutdowns of a drain, at a time; 0 counts as 1 */
 };
 
 enum tee_setting { TEE_AUTO, TEE_TDX, TEE_NONE };

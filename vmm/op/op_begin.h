@@ -18,8 +18,7 @@ struct vmm;
 /* The request that begins an operation; recorded with it. */
 struct request_ref {
 	const char *request_id, *caller;
-	bool inspected; /* the host was inspected for this request: see
-				 inventory_refresh() */
+	bool inspected; /* the host was inspected for this request: see inventory_refresh() */
 	bool automatic; /* the node begins it by itself, without a request of a client */
 };
 

@@ -4,16 +4,18 @@
  * A job owns copies of all values it uses, so its operation can continue without it at any time. A
  * job is abandoned when its deadline has passed, or when a stop or a delete overtakes its
  * operation. An abandoned job still runs, and its call may take effect at any moment until it
- * returns. Therefore:
+ * returns.
  *
- *   - Operations that start or change the CVM wait until the job has returned:
- * op_has_abandoned_job(). Stop and delete do not wait.
- *   - When the job returns, the state of the domain is read again. If a guest runs although its CVM
+ * Operations that start or change the CVM wait until the job has returned: op_has_abandoned_job().
+ * Stop and delete do not wait.
+ *
+ * When the job returns, the state of the domain is read again. If a guest runs although its CVM
  * should be stopped, it is stopped again. If the CVM was deleted meanwhile, its domain and its
  * folder are removed. The same is done when domains are listed, for example after a restart of the
  * daemon: the recorded operations show which starts are unconfirmed (observe.c).
- *   - A start whose answer was lost with the connection is handled in the same way, because libvirt
- * may still carry it out.
+ *
+ * A start whose answer was lost with the connection is handled in the same way, because libvirt may
+ * still carry it out.
  */
 #include <assert.h>
 #include <stdio.h>
