@@ -99,13 +99,15 @@ class Libvirtd:
     def status_file(self, domain):
         return Path(f"/proc/{self.holder.pid}/root/run/libvirt/qemu/{domain}.xml")
 
-    def forget_unborn(self):
-        """The repair that docs/troubleshooting.md describes. A libvirtd that was killed after it wrote the status file of a start,
+    def remove_status_files_without_pid(self):
+        """The repair that docs/troubleshooting.md describes. Returns the number of removed files. A libvirtd that was killed after it wrote the status file of a start,
         and before QEMU was executed, leaves a file with pid='0'. libvirtd 9.0 then lists the domain as running and keeps the job
         "start" locked for good, also over restarts. Call it while no libvirtd runs."""
-        for path in self.status_file("x").parent.glob("*.xml"):
-            if re.search(r"<domstatus [^>]* pid='0'", path.read_text()):
-                path.unlink()
+        files = [path for path in self.status_file("*").parent.glob("*.xml")
+                 if re.search(r"<domstatus [^>]* pid='0'", path.read_text())]
+        for path in files:
+            path.unlink()
+        return len(files)
 
     def close(self):
         if self.process:

@@ -133,7 +133,7 @@ def test_a_domain_that_libvirtd_keeps_locked_is_deleted_after_the_repair(remote,
           lambda: "end domain: Timed out during operation: cannot acquire state change lock" in node.log_path.read_text(), 60)
     assert node.get(f"/cvms/{cvm.uuid}").status == 200, "the operation goes on"
     libvirtd.kill()
-    libvirtd.forget_unborn()
+    assert libvirtd.remove_status_files_without_pid() == 1
     libvirtd.start()
     until("the CVM is gone", lambda: node.get(f"/cvms/{cvm.uuid}").status == 404, 60)
     assert_consistent(node)

@@ -284,7 +284,7 @@ def test_a_restart_leaves_a_guest_alone_whose_image_was_changed(stored, spoil):
     pids = cvm.pids()
     spoil(folder)
     for begin in (lambda: cvm.request("restart", force=True),
-                lambda: node.api("PATCH", f"/cvms/{cvm.uuid}", json={"vcpu": 2, "allow_restart": True})):
+                  lambda: node.api("PATCH", f"/cvms/{cvm.uuid}", json={"vcpu": 2, "allow_restart": True})):
         operation = node.operation(begin().ok().headers["x-operation-id"], wait=60)
         assert operation["state"] == "failed" and NAME in str(operation["error"]), operation
         assert operation["step"] == "check", "hashing must not share the deadline of the power button"

@@ -100,7 +100,7 @@ def test_every_schema_is_valid_and_every_reference_resolves():
 # ------------------------------------------------------------------ answers
 
 
-def checked_request(node, method, path, status=200, **more):
+def request_and_check(node, method, path, status=200, **more):
     answer = node.api(method, path, prefix="", **more)
     assert answer.status == status, answer
     openapi.check(method, path, status, answer.headers.get("content-type"), answer.body)
@@ -117,60 +117,60 @@ def test_answers_about_a_stopped_cvm_keep_to_the_description(node, version):
                  "/api/v1/auth/me", "/api/v1/workspaces", "/api/v1/workspaces/local", "/api/v1/workspaces/local/nodes",
                  "/api/v1/teepods/available", "/api/v1/os-images", "/api/v1/instance-types", "/api/v1/instance-types/cpu",
                  "/api/v1/kms", "/healthz", "/readyz", "/api/v1/healthz", "/api/v1/readyz"):
-        checked_request(node, "GET", path, version=version)
-    checked_request(node, "POST", "/api/v1/status/batch", json={"vm_uuids": [cvm.uuid]}, version=version)
-    checked_request(node, "GET", "/metrics")
+        request_and_check(node, "GET", path, version=version)
+    request_and_check(node, "POST", "/api/v1/status/batch", json={"vm_uuids": [cvm.uuid]}, version=version)
+    request_and_check(node, "GET", "/metrics")
 
 
 def test_answers_to_changes_keep_to_the_description(node):
-    checked_request(node, "POST", "/api/v1/cvms/provision", json=node.create_body())
-    made = checked_request(node, "POST", "/api/v1/cvms", json=node.create_body(stopped=True)).json
+    request_and_check(node, "POST", "/api/v1/cvms/provision", json=node.create_body())
+    made = request_and_check(node, "POST", "/api/v1/cvms", json=node.create_body(stopped=True)).json
     at = f"/api/v1/cvms/{made['vm_uuid']}"
-    started = checked_request(node, "POST", at + "/start").json
-    checked_request(node, "GET", f"/api/v1/operations/{started['operation_id']}?wait=30")
-    checked_request(node, "GET", at)
-    checked_request(node, "PATCH", at + "/policy", json={"restart_policy": "always", "start_order": 2})
-    checked_request(node, "POST", at + "/stop")
+    started = request_and_check(node, "POST", at + "/start").json
+    request_and_check(node, "GET", f"/api/v1/operations/{started['operation_id']}?wait=30")
+    request_and_check(node, "GET", at)
+    request_and_check(node, "PATCH", at + "/policy", json={"restart_policy": "always", "start_order": 2})
+    request_and_check(node, "POST", at + "/stop")
     node.settled(made["vm_uuid"])
-    gone = checked_request(node, "DELETE", at, 204)
+    gone = request_and_check(node, "DELETE", at, 204)
     operation = gone.headers["x-operation-id"]
-    assert checked_request(node, "GET", f"/api/v1/operations/{operation}?wait=30").json["state"] == "succeeded"
+    assert request_and_check(node, "GET", f"/api/v1/operations/{operation}?wait=30").json["state"] == "succeeded"
     until("it is gone", lambda: node.get(f"/cvms/{made['vm_uuid']}").status == 404)
 
 
 def test_answers_about_maintenance_keep_to_the_description(node):
     cvm = node.create()
     at = "/api/v1/node/maintenance"
-    checked_request(node, "GET", at)
-    checked_request(node, "PUT", at, json={"enabled": True, "reason": "a test"})
+    request_and_check(node, "GET", at)
+    request_and_check(node, "PUT", at, json={"enabled": True, "reason": "a test"})
     try:
-        checked_request(node, "GET", "/api/v1/node")
-        checked_request(node, "GET", "/api/v1/teepods/available")
-        checked_request(node, "POST", "/api/v1/cvms", 403, json=node.create_body())
-        drained = checked_request(node, "POST", "/api/v1/node/drain", 202, json={"timeout_s": 10, "force": True}).json
+        request_and_check(node, "GET", "/api/v1/node")
+        request_and_check(node, "GET", "/api/v1/teepods/available")
+        request_and_check(node, "POST", "/api/v1/cvms", 403, json=node.create_body())
+        drained = request_and_check(node, "POST", "/api/v1/node/drain", 202, json={"timeout_s": 10, "force": True}).json
         assert len(drained["operations"]) == 1
-        checked_request(node, "GET", f"/api/v1/cvms/{cvm.uuid}")
-        checked_request(node, "POST", f"/api/v1/cvms/{cvm.uuid}/stop")
+        request_and_check(node, "GET", f"/api/v1/cvms/{cvm.uuid}")
+        request_and_check(node, "POST", f"/api/v1/cvms/{cvm.uuid}/stop")
         node.settled()
     finally:
-        checked_request(node, "DELETE", at)
+        request_and_check(node, "DELETE", at)
 
 
 def test_refusals_keep_to_the_description(node):
-    checked_request(node, "GET", "/api/v1/cvms/nobody", 404)
+    request_and_check(node, "GET", "/api/v1/cvms/nobody", 404)
     there = node.create(stopped=True)
-    checked_request(node, "POST", f"/api/v1/cvms/{there.uuid}/start", 412, headers={"If-Match": '"0"'})
-    checked_request(node, "POST", "/api/v1/cvms", 400, json=node.create_body(vcpu=65000))
-    checked_request(node, "POST", "/api/v1/cvms", 400, json={"name": "abcde"})
-    checked_request(node, "GET", "/api/v1/operations/none", 404)
-    checked_request(node, "GET", "/api/v1/apps?page=0", 400)
-    checked_request(node, "GET", "/api/v1/node", 401, key="wrong")
+    request_and_check(node, "POST", f"/api/v1/cvms/{there.uuid}/start", 412, headers={"If-Match": '"0"'})
+    request_and_check(node, "POST", "/api/v1/cvms", 400, json=node.create_body(vcpu=65000))
+    request_and_check(node, "POST", "/api/v1/cvms", 400, json={"name": "abcde"})
+    request_and_check(node, "GET", "/api/v1/operations/none", 404)
+    request_and_check(node, "GET", "/api/v1/apps?page=0", 400)
+    request_and_check(node, "GET", "/api/v1/node", 401, key="wrong")
 
 
 def test_preflight_answers_what_would_happen_and_reserves_nothing(node):
     before = node.get("/node").ok().json["capacity"]
-    assert checked_request(node, "POST", "/api/v1/preflight", json=node.create_body()).json["fits"] is True
-    small = checked_request(node, "POST", "/api/v1/preflight", json=node.create_body(vcpu=65000)).json
+    assert request_and_check(node, "POST", "/api/v1/preflight", json=node.create_body()).json["fits"] is True
+    small = request_and_check(node, "POST", "/api/v1/preflight", json=node.create_body(vcpu=65000)).json
     assert small["fits"] is False and small["error"]["error_code"] == "ERR-02-003"
     assert node.get("/node").ok().json["capacity"] == before
 

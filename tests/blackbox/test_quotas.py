@@ -16,7 +16,7 @@ FAR = {"capacity.vcpus": 1000, "capacity.memory_mib": 1 << 20, "capacity.disk_gi
 RATES = {"billing.enabled": "yes", "billing.vcpu_hour": 3600000, "billing.disk_gib_hour": 3600}
 
 
-def checked_request(node, method, path, status=200, **more):
+def request_and_check(node, method, path, status=200, **more):
     """Send a request and check the answer against the description of the API."""
     answer = node.api(method, path, **more)
     assert answer.status == status, answer
@@ -25,11 +25,11 @@ def checked_request(node, method, path, status=200, **more):
 
 
 def team(node, slug="team", **quotas):
-    return checked_request(node, "POST", "/workspaces", 201, json={"slug": slug, "quotas": quotas}).json
+    return request_and_check(node, "POST", "/workspaces", 201, json={"slug": slug, "quotas": quotas}).json
 
 
 def token(node, role="tenant", workspace="team", key="own", **more):
-    return checked_request(node, "POST", "/tokens", 201, key=key, json={"name": f"a {role}", "role": role, "workspace": workspace, **more}).json
+    return request_and_check(node, "POST", "/tokens", 201, key=key, json={"name": f"a {role}", "role": role, "workspace": workspace, **more}).json
 
 
 def details(answer):
@@ -41,7 +41,7 @@ def create(node, name, key, **more):
 
 
 def quotas(node, slug="team", key="own"):
-    return checked_request(node, "GET", f"/workspaces/{slug}/quotas", key=key).json
+    return request_and_check(node, "GET", f"/workspaces/{slug}/quotas", key=key).json
 
 
 @pytest.fixture
@@ -59,15 +59,15 @@ def test_an_admin_makes_changes_and_deletes_workspaces(node):
     made = team(node, "beta", vcpus=4, gpus=None)
     assert made["quotas"] == {"vcpus": 4, "memory_mib": None, "disk_gib": None, "cvms": None, "gpus": None, "host_ports": None}
     refused(node.post("/workspaces", json={"slug": "beta"}), 409)
-    changed = checked_request(node, "PATCH", "/workspaces/beta", json={"name": "Beta", "quotas": {"vcpus": None, "cvms": 3}}).json
+    changed = request_and_check(node, "PATCH", "/workspaces/beta", json={"name": "Beta", "quotas": {"vcpus": None, "cvms": 3}}).json
     assert changed["name"] == "Beta" and changed["quotas"]["vcpus"] is None and changed["quotas"]["cvms"] == 3
     for body in ({"slug": "Beta"}, {"slug": "4us"}, {"slug": "a_b"}, {"slug": ""}, {"slug": "x" * 64}, {},
                  {"slug": "ok", "quotas": {"vcpus": -1}}, {"slug": "ok", "quotas": {"vcpu": 1}}, {"slug": "ok", "quotas": {"vcpus": "1"}}):
         refused(node.post("/workspaces", json=body), 400, "ERR-02-008")
-    assert [w["slug"] for w in checked_request(node, "GET", "/workspaces").json["data"]] == ["beta", "local"]
-    page = checked_request(node, "GET", "/workspaces?limit=1").json
+    assert [w["slug"] for w in request_and_check(node, "GET", "/workspaces").json["data"]] == ["beta", "local"]
+    page = request_and_check(node, "GET", "/workspaces?limit=1").json
     assert page["pagination"] == {"has_more": True, "next_cursor": "1", "total": 2}
-    assert checked_request(node, "GET", "/workspaces?limit=1&cursor=1").json["data"][0]["slug"] == "local"
+    assert request_and_check(node, "GET", "/workspaces?limit=1&cursor=1").json["data"][0]["slug"] == "local"
     key = token(node, workspace="beta")["token"]
     held = create(node, "held-by", key).ok().json
     refused(node.api("DELETE", "/workspaces/beta"), 409)
@@ -75,12 +75,12 @@ def test_an_admin_makes_changes_and_deletes_workspaces(node):
     node.api("DELETE", f"/cvms/{held['vm_uuid']}").ok()
     node.settled()
     assert node.get("/auth/me", key=key).status == 200
-    checked_request(node, "DELETE", "/workspaces/beta", 204)
+    request_and_check(node, "DELETE", "/workspaces/beta", 204)
     refused(node.get("/auth/me", key=key), 401)
     refused(node.get("/workspaces/beta"), 404)
     again = team(node, "beta")
     assert again["id"] != made["id"], "old events must not become those of a new workspace"
-    checked_request(node, "DELETE", "/workspaces/beta", 204)
+    request_and_check(node, "DELETE", "/workspaces/beta", 204)
 
 
 def test_only_an_admin_changes_workspaces(shared):
@@ -155,12 +155,12 @@ def test_each_refusal_has_its_code_and_true_numbers(shared):
     refused(node.post("/cvms", json={**big, "vcpu": 1, "memory": 1000}, key=tenant), 403, "ERR-02-015", "resource", "memory_mib")
     refused(node.post("/cvms", json={**big, "vcpu": 1, "disk_size": 10}, key=tenant), 403, "ERR-02-015", "resource", "disk_gib")
     refused(node.post("/cvms/provision", json={k: v for k, v in big.items() if k != "stopped"}, key=tenant), 403, "ERR-02-015")
-    tried = checked_request(node, "POST", "/preflight", key=tenant, json={k: v for k, v in big.items() if k != "stopped"}).json
+    tried = request_and_check(node, "POST", "/preflight", key=tenant, json={k: v for k, v in big.items() if k != "stopped"}).json
     assert tried["fits"] is False and tried["error"]["error_code"] == "ERR-02-015"
     grown = node.post("/cvms/first/preflight", json={"vcpu": 5}, key=tenant).ok().json
     assert grown["fits"] is False and grown["error"]["error_code"] == "ERR-04-003"
     assert node.post("/cvms/first/preflight", json={"vcpu": 4}, key=tenant).ok()["fits"] is True
-    checked_request(node, "PATCH", "/workspaces/team", json={"quotas": {"cvms": 1}})
+    request_and_check(node, "PATCH", "/workspaces/team", json={"quotas": {"cvms": 1}})
     no = node.post("/cvms", json={**big, "vcpu": 1}, key=tenant)
     refused(no, 403, "ERR-04-002")
     assert details(no) == {"limit": 1, "current": 1}
@@ -179,13 +179,13 @@ def test_quotas_are_shown_in_the_clouds_format_with_real_numbers(shared):
     assert shown["reserved_gpu"]["gpus"]["limit"] == 0 and shown["reserved_gpu"]["in_use"] == 0
     free = quotas(node, "local")["quotas"]
     assert free["vcpu"] == {"limit": 1000, "remaining": 999, "used": 0, "unlimited": True}, "without a limit: what the node has"
-    checked_request(node, "PATCH", "/workspaces/team", json={"quotas": {"vcpus": 0}})
+    request_and_check(node, "PATCH", "/workspaces/team", json={"quotas": {"vcpus": 0}})
     assert quotas(node)["quotas"]["vcpu"] == {"limit": 0, "remaining": 0, "used": 1, "unlimited": False}
 
 
 def test_fifty_creates_at_once_against_a_share_of_ten_make_ten(shared):
     node, tenant = shared
-    checked_request(node, "PATCH", "/workspaces/team", json={"quotas": {"vcpus": None}})
+    request_and_check(node, "PATCH", "/workspaces/team", json={"quotas": {"vcpus": None}})
     with concurrent.futures.ThreadPoolExecutor(50) as pool:
         answers = list(pool.map(lambda i: create(node, f"racer-{i}", tenant), range(50)))
     assert sum(a.status == 200 for a in answers) == 10
@@ -228,16 +228,16 @@ def test_a_start_that_takes_its_vcpus_again_is_held_against_the_share(spawn):
 def test_a_token_is_shown_once_and_kept_nowhere(shared):
     node, tenant = shared
     body = {"name": "laptop", "role": "reader", "limits": {"requests_per_minute": 600}, "expires_at": "2100-01-01T00:00:00Z"}
-    made = checked_request(node, "POST", "/tokens", 201, key=tenant, json=body, headers={"Idempotency-Key": "k"}).json
+    made = request_and_check(node, "POST", "/tokens", 201, key=tenant, json=body, headers={"Idempotency-Key": "k"}).json
     text = made.pop("token")
-    again = checked_request(node, "POST", "/tokens", 201, key=tenant, json=body, headers={"Idempotency-Key": "k"})
+    again = request_and_check(node, "POST", "/tokens", 201, key=tenant, json=body, headers={"Idempotency-Key": "k"})
     assert again.headers["idempotent-replayed"] == "true" and again.json == made
     assert text.startswith(made["prefix"]) and made["workspace"] == "team" and made["last_used_at"] is None
     assert made["expires_at"] == "2100-01-01T00:00:00.000Z" and made["limits"] == {"requests_per_minute": 600}
     assert node.get("/auth/me", key=text).ok()["workspace"]["slug"] == "team"
-    shown = checked_request(node, "GET", f"/tokens/{made['id']}", key=tenant).json
+    shown = request_and_check(node, "GET", f"/tokens/{made['id']}", key=tenant).json
     assert shown.pop("last_used_at") and shown == {k: v for k, v in made.items() if k != "last_used_at"}
-    listed = checked_request(node, "GET", "/tokens", key=tenant)
+    listed = request_and_check(node, "GET", "/tokens", key=tenant)
     assert made["id"] in [t["id"] for t in listed.json["items"]]
     secret = text[len(made["prefix"]):]
     for where in [listed.text, node.log_tail(10000)] + [f.read_bytes().decode("latin1") for f in node.dir.glob("teepod.db*")]:
@@ -260,10 +260,10 @@ def test_a_tenant_makes_tokens_of_its_own_workspace_up_to_its_own_role(shared):
     for id in (above["id"], stranger["id"], "tok_999", "tok_x", "tok_", "999999999999999999999"):
         refused(node.get(f"/tokens/{id}", key=tenant), 404)
         refused(node.api("DELETE", f"/tokens/{id}", key=tenant), 404)
-    seen = checked_request(node, "GET", "/tokens", key=tenant).json
+    seen = request_and_check(node, "GET", "/tokens", key=tenant).json
     assert {t["role"] for t in seen["items"]} == {"reader", "tenant"} and {t["workspace"] for t in seen["items"]} == {"team"}
     refused(node.get("/tokens?workspace=other", key=tenant), 404)
-    assert [t["id"] for t in checked_request(node, "GET", "/tokens?workspace=other").json["items"]] == [stranger["id"]]
+    assert [t["id"] for t in request_and_check(node, "GET", "/tokens?workspace=other").json["items"]] == [stranger["id"]]
     for body in ({"name": "x"}, {"role": "reader"}, {"name": "", "role": "reader"}, {"name": "x", "role": "king"},
                  {"name": "x", "role": "reader", "expires_at": "tomorrow"}, {"name": "x", "role": "reader", "expires_at": "2001-01-01T00:00:00Z"},
                  {"name": "x", "role": "reader", "limits": {"requests_per_minute": 0}}, {"name": "x", "role": "reader", "expires": "never"}):
@@ -306,7 +306,7 @@ def test_a_revoked_token_opens_nothing_and_its_streams_end_at_once(shared):
                ("/events", f"/cvms/{mine['vm_uuid']}/state?timeout=600")]
     kept = Stream(node, "/events", other["token"])
     began = time.monotonic()
-    checked_request(node, "DELETE", f"/tokens/{made['id']}", 204, key=tenant)
+    request_and_check(node, "DELETE", f"/tokens/{made['id']}", 204, key=tenant)
     refused(node.get("/auth/me", key=made["token"]), 401)
     for stream in streams:
         stream.ends()
@@ -342,9 +342,9 @@ def test_tokens_are_limited_in_number_and_in_haste(spawn):
     refused(no, 403, "ERR-05-001")
     assert details(no) == {"limit": 3, "current": 3}
     for each in made[:2]:
-        checked_request(node, "DELETE", f"/tokens/{each['id']}", 204)
+        request_and_check(node, "DELETE", f"/tokens/{each['id']}", 204)
         token(node)
-    checked_request(node, "DELETE", f"/tokens/{made[2]['id']}", 204)
+    request_and_check(node, "DELETE", f"/tokens/{made[2]['id']}", 204)
     no = node.post("/tokens", json={"name": "x", "role": "reader", "workspace": "team"})
     refused(no, 429, "ERR-05-002")
     assert details(no)["limit"] == 5 and details(no)["retry_after"] == int(no.headers["retry-after"]) > 0
@@ -355,15 +355,15 @@ def test_tokens_are_limited_in_number_and_in_haste(spawn):
 
 
 def balance(node, slug="team", key="own"):
-    return checked_request(node, "GET", f"/workspaces/{slug}/balance", key=key).json
+    return request_and_check(node, "GET", f"/workspaces/{slug}/balance", key=key).json
 
 
 def credit(node, amount, slug="team", **headers):
-    return checked_request(node, "POST", f"/workspaces/{slug}/credits", 201, json={"amount": amount, "note": "for a test"}, headers=headers)
+    return request_and_check(node, "POST", f"/workspaces/{slug}/credits", 201, json={"amount": amount, "note": "for a test"}, headers=headers)
 
 
 def ledger(node, slug="team"):
-    return checked_request(node, "GET", f"/workspaces/{slug}/ledger?page_size=1000").json["items"]
+    return request_and_check(node, "GET", f"/workspaces/{slug}/ledger?page_size=1000").json["items"]
 
 
 def test_without_billing_nothing_costs_anything(shared):

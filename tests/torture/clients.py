@@ -169,7 +169,7 @@ class Client:
         if answer.status == 404:
             deleted = "select cvm from operations where kind = 'delete' and state in ('queued', 'running')"
             there = "select uuid from cvms where uuid = ?" + (f" and id not in ({deleted})" if "ERR-03-008" in answer.text else "")
-            with contextlib.suppress(sqlite3.OperationalError):     # the WAL is being recovered, see Watcher.look()
+            with contextlib.suppress(sqlite3.OperationalError):     # the WAL is being recovered, see Watcher.check()
                 if self.node.rows(there, uuid):
                     self.ledger.violation(f"{what} {uuid} was answered {answer}, and it is there")
         elif answer.status != 409:

@@ -170,7 +170,7 @@ class Epoch:
         for each in steady:
             each.thread.join(10)
         if not ledger.broken.is_set():
-            until("a last look at the database", watcher.look, 15)
+            until("a last look at the database", watcher.check, 15)
 
     def _excused(self):
         return self.kind == "full" and self.chaos.is_full()
@@ -199,9 +199,9 @@ class Epoch:
     def _unlock(self):
         """libvirtd 9.0, killed during a start, may keep that domain's job locked for good. Repair it as an operator would
         (docs/troubleshooting.md); the daemon must then continue by itself."""
-        self.ledger.count("repairs of a libvirtd that kept a job locked")
         self.chaos.libvirtd.kill()
-        self.chaos.libvirtd.forget_unborn()
+        repaired = self.chaos.libvirtd.remove_status_files_without_pid()
+        self.ledger.count("repairs of a libvirtd that kept a job locked" if repaired else "restarts of libvirtd that repaired nothing")
         self.chaos.libvirtd.start()
 
     def _nothing_left(self):

@@ -55,7 +55,7 @@ void node_fixture_run(struct node_fixture *n, int64_t ms);
 void node_fixture_check_db(const struct node_fixture *n);
 /* The row of an image "<family>-1.<minor>.0", without files. */
 void node_fixture_add_image(struct node_fixture *n, const char *family, unsigned minor, bool dev);
-/* Promised amount of "vcpus", "slots", ... */
+/* Reserved amount of "vcpus", "slots", ... */
 int64_t node_fixture_reserved(const struct node_fixture *n, const char *resource);
 struct op_row node_fixture_op(const struct node_fixture *n, const char *op_id);
 /* Run the loop until the operation has ended. */

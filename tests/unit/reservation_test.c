@@ -628,8 +628,14 @@ static void the_hosts_key_ids_are_the_total_unless_one_is_configured(void **st)
 		(void)uv_run(&n->loop, UV_RUN_ONCE);
 	assert_int_equal(capacity_get(vmm_db(n->v), "tdx_keyids", &row, &e), 0);
 	assert_int_equal(row.total, 31);
+	tree_put("/sys/fs/cgroup/misc.capacity", "tdx 40\n");
+	host_watch_refresh(n->v);
+	while (vmm_settings(n->v)->tdx_keyids == 31)
+		(void)uv_run(&n->loop, UV_RUN_ONCE);
+	assert_int_equal(capacity_get(vmm_db(n->v), "tdx_keyids", &row, &e), 0);
+	assert_int_equal(row.total, 40);
 	capacity_set_tdx_keyids(n->v, -1);
-	assert_int_equal(vmm_settings(n->v)->tdx_keyids, 31);
+	assert_int_equal(vmm_settings(n->v)->tdx_keyids, 40);
 }
 
 /* ------------------------------------------------------------------ changes */
