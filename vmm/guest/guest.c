@@ -485,8 +485,10 @@ void guests_close(struct vmm *v)
 	struct guests *all = vmm_guests(v);
 
 	assert(vmm_is_closing(v));
-	while (all->list)
-		guest_drop(all->list);
+	for (struct guest *g = all->list, *next; g; g = next) {
+		next = g->next;
+		guest_drop(g);
+	}
 	loop_after_cancel(&all->log_timer);
 	if (all->rotation)
 		job_cancel(all->rotation);
