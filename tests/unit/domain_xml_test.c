@@ -216,6 +216,11 @@ static void keep_owner(struct domain_spec *d)
 	d->keep_owner = true;
 }
 
+static void slow_cpu_check(struct domain_spec *d)
+{
+	d->slow_cpu_check = true;
+}
+
 /* ------------------------------------------------------------------ golden files */
 
 static void check_golden(const char *name, const struct domain_spec *d)
@@ -256,6 +261,7 @@ static const struct {
 	{ "quotes-by-vsock", quotes_by_vsock },
 	{ "quotes-default", quotes_default },
 	{ "keep-owner", keep_owner },
+	{ "slow-cpu-check", slow_cpu_check },
 };
 
 static void each_spec_matches_its_golden_file(void **st)

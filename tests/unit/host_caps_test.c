@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "vmm/virt/host_caps.h"
@@ -97,6 +98,29 @@ static void iommufd_is_available_if_libvirt_reports_it(void **st)
 	assert_false(c.iommufd);
 }
 
+static bool cpu_check_is_slow(unsigned long libvirt, unsigned long qemu)
+{
+	char xml[128];
+	struct hv_caps c;
+	struct err e;
+
+	(void)snprintf(xml, sizeof(xml),
+		       "<domainCapabilities><machine>pc-q35-%lu.%lu</machine></domainCapabilities>",
+		       qemu / 1000000, qemu / 1000 % 1000);
+	assert_int_equal(host_caps_read(xml, libvirt, qemu, &c, &e), 0);
+	return c.slow_cpu_check;
+}
+
+static void the_cpu_check_is_slow_where_libvirt_or_qemu_is_old_and_can_be_turned_off(void **st)
+{
+	(void)st;
+	assert_true(cpu_check_is_slow(9000000, 7002022));
+	assert_true(cpu_check_is_slow(11003000, 11001002));
+	assert_true(cpu_check_is_slow(12008000, 10000002));
+	assert_false(cpu_check_is_slow(12008000, 11001002));
+	assert_false(cpu_check_is_slow(5004000, 4000000)); /* does not know the capability */
+}
+
 #define HOST(secmodels) "<capabilities><host>" secmodels "</host></capabilities>"
 #define SELINUX \
 	"<secmodel><model>selinux</model><baselabel type='kvm'>system_u</baselabel></secmodel>"
@@ -148,6 +172,8 @@ int main(void)
 		cmocka_unit_test(forwards_are_found_by_protocol_address_and_port),
 		cmocka_unit_test(tdx_counts_only_where_both_versions_can_be_trusted),
 		cmocka_unit_test(iommufd_is_available_if_libvirt_reports_it),
+		cmocka_unit_test(
+			the_cpu_check_is_slow_where_libvirt_or_qemu_is_old_and_can_be_turned_off),
 		cmocka_unit_test(kvm_is_available_if_libvirt_offers_it_for_this_architecture),
 		cmocka_unit_test(the_qemu_user_is_read_from_libvirts_dac_label),
 	};

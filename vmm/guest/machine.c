@@ -144,6 +144,7 @@ static void machine_host(const struct machine_in *in, struct domain_spec *d)
 	d->emulator = first_nonempty(in->set->emulator, in->caps ? in->caps->emulator : NULL);
 	d->machine = first_nonempty(in->caps ? in->caps->machine : NULL, NULL);
 	d->kvm = in->caps && in->caps->kvm;
+	d->slow_cpu_check = in->caps && in->caps->slow_cpu_check;
 	d->keep_owner = in->caps && in->caps->by_group;
 	d->cid = in->vsock ? in->cvm->cid : 0;
 }

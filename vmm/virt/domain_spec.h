@@ -84,6 +84,7 @@ struct domain_spec {
 	unsigned n_devices;
 	bool iommufd; /* pass devices through iommufd instead of a VFIO container; libvirt 9.0
 			 cannot */
+	bool slow_cpu_check;    /* libvirt must not read the CPU's properties one by one */
 	const char *serial_log; /* file QEMU appends the serial console to */
 	/* libvirt does not change owner and mode of the disks. Files that a guest creates in a
 	 * SHARE_9P folder can be read and written by QEMU's group. */

@@ -312,6 +312,17 @@ static void xml_console(struct xml_out *o, const char *log)
 	xml_argument(o, "-serial", "chardev:com0");
 }
 
+/* The guest's CPU is checked by no one: <cpu check='none'>. Without this capability libvirt reads
+ * the CPU by three commands, as from a QEMU before 4.1. The command line is the same. */
+static void xml_capabilities(struct xml_out *o, const struct domain_spec *d)
+{
+	if (!d->slow_cpu_check)
+		return;
+	xml_open_tag(o, "qemu:capabilities");
+	xml_empty_tag(o, "qemu:del", "capability", "cpu-unavailable-features", NULL);
+	xml_close_tag(o);
+}
+
 static bool spec_has_disk(const struct domain_spec *d)
 {
 	return d->rootfs || d->disk || d->n_volumes || d->share_mode == SHARE_DISK;
@@ -325,6 +336,7 @@ static void xml_command_line(struct xml_out *o, const struct domain_spec *d)
 	if (d->tdx && d->qgs_port)
 		xml_td_object(o, d);
 	xml_close_tag(o);
+	xml_capabilities(o, d);
 	if (!spec_has_disk(d))
 		return;
 	xml_open_tag(o, "qemu:override");

@@ -120,6 +120,9 @@ int host_caps_read(const char *xml, unsigned long libvirt, unsigned long qemu, s
 	hv_version_text(qemu, caps->qemu);
 	read_tdx_support(doc, libvirt, qemu, caps);
 	caps->iommufd = is_iommufd_offered(doc);
+	caps->slow_cpu_check =
+		libvirt >= HV_CPU_CHECK_OFF_LIBVIRT &&
+		(libvirt < HV_CPU_CHECK_FAST_LIBVIRT || qemu < HV_CPU_CHECK_FAST_QEMU);
 	return 0;
 }
 

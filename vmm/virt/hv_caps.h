@@ -12,6 +12,12 @@
  * the tdx-guest object since 10.1. */
 enum { HV_TDX_LIBVIRT = 11010000, HV_TDX_QEMU = 10001000 };
 
+/* libvirt reads all properties of the guest's CPU at each start. Since QEMU 10.1 one command
+ * (qom-list-get) returns them, and libvirt 12 uses it. Otherwise libvirt sends one command for each
+ * property, some 400 in all. Since 5.5 a domain can turn that off. */
+enum { HV_CPU_CHECK_OFF_LIBVIRT = 5005000, HV_CPU_CHECK_FAST_LIBVIRT = 12000000 };
+enum { HV_CPU_CHECK_FAST_QEMU = 10001000 };
+
 struct hv_caps {
 	char libvirt[16], qemu[16]; /* versions, "9.0.0" */
 	char emulator[128];         /* path of the QEMU binary */
@@ -19,6 +25,7 @@ struct hv_caps {
 	bool tdx;             /* both versions suffice, and the domain capabilities include TDX */
 	char tdx_reason[160]; /* for people: the reason if tdx is false; else "" */
 	bool iommufd;         /* libvirt, QEMU and kernel can pass host devices through iommufd */
+	bool slow_cpu_check;  /* see HV_CPU_CHECK_...; a domain can turn it off */
 	bool kvm;             /* /dev/kvm can be opened and the CPU has vmx or svm */
 	/* libvirt is root, and runs QEMU as user @uid and group @gid. */
 	bool has_user;
