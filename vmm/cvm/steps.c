@@ -225,7 +225,7 @@ static int step_disk(struct step_job *j, struct err *e)
 	if (r && step_must_make_disk(j, path, &why)) {
 		r = step_keep_old_disk(path, e);
 		if (!r)
-			r = disk_create(j->dir, path, j->cvm.disk_gib, e);
+			r = disk_create(path, j->cvm.disk_gib, e);
 	} else if (r) {
 		*e = why;
 	}

@@ -8,8 +8,8 @@
 
 struct err;
 
-/* Create an empty disk of @gib GiB at @path, in folder @dir. Nothing else may be there. */
-int disk_create(const char *dir, const char *path, int64_t gib, struct err *e);
+/* Create an empty disk of @gib GiB at @path. Nothing else may be there. */
+int disk_create(const char *path, int64_t gib, struct err *e);
 /* Check that the disk at @path is a regular qcow2 file of @min_gib to @max_gib GiB. ERR_HOST with
  * the field "disk" if it is missing or is not such a file; ERR_HOST with the field "disk_size" if
  * it is intact but larger. Other errors have no field and say nothing about the disk. */
