@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/array.h"
+#include "base/file.h"
 #include "base/own.h"
 #include "base/strings.h"
 #include "tests/unit/temp_dir.h"
@@ -68,11 +69,31 @@ static void a_new_disk_grows(void **st)
 	RUN("qemu-img", "check", path);
 }
 
+/* A qemu-img that grows the disk and then fails, as one does that is killed late. */
+static void a_disk_that_has_grown_counts_although_qemu_img_failed(void **st)
+{
+	auto_free char *path = xasprintf("%s/late.img", temp_dir);
+	auto_free char *bin = xasprintf("%s/qemu-img", temp_dir);
+	auto_free char *old = xasprintf("%s", getenv("PATH"));
+	auto_free char *env = xasprintf("%s:%s", temp_dir, old);
+	static const char script[] = "#!/bin/sh\nPATH=${PATH#*:}; qemu-img \"$@\"; exit 1\n";
+	struct err e;
+
+	(void)st;
+	assert_int_equal(disk_create(path, 1, &e), 0);
+	assert_int_equal(file_write(bin, script, sizeof(script) - 1, 0755, &e), 0);
+	assert_int_equal(setenv("PATH", env, 1), 0);
+	assert_int_equal(disk_grow(path, 2, &e), 0);
+	assert_int_equal(setenv("PATH", old, 1), 0);
+	assert_int_equal(disk_check(path, 2, 2, &e), 0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_new_disk_is_as_qemu_img_makes_it_and_can_be_used),
 		cmocka_unit_test(a_new_disk_grows),
+		cmocka_unit_test(a_disk_that_has_grown_counts_although_qemu_img_failed),
 	};
 
 	return cmocka_run_group_tests(tests, temp_dir_set_up, temp_dir_tear_down);

@@ -193,7 +193,14 @@ int disk_grow(const char *path, int64_t gib, struct err *e)
 			 size,
 			 NULL };
 	uint64_t has = 0;
+	struct err ignored;
 	int r = disk_size(path, &has, e);
 
-	return r || has >= (uint64_t)gib * GIB ? r : child_run(argv, e);
+	if (r || has >= (uint64_t)gib * GIB)
+		return r;
+	r = child_run(argv, e);
+	/* A qemu-img that was killed may have grown the disk before. */
+	if (r && !disk_size(path, &has, &ignored) && has >= (uint64_t)gib * GIB)
+		return 0;
+	return r;
 }
