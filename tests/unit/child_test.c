@@ -154,10 +154,11 @@ static void a_child_that_closed_its_output_is_still_waited_for(void **st)
 int main(void)
 {
 	const struct CMUnitTest t[] = {
+		/* first, because it forks and must be the only thread */
+		cmocka_unit_test(a_child_ends_with_the_daemon),
 		cmocka_unit_test(exit_status_and_first_output_are_reported),
 		cmocka_unit_test(a_child_is_killed_at_its_deadline),
 		cmocka_unit_test(a_child_is_killed_when_its_job_is_cancelled),
-		cmocka_unit_test(a_child_ends_with_the_daemon),
 		cmocka_unit_test(a_child_that_closed_its_output_is_still_waited_for),
 	};
 
