@@ -410,8 +410,9 @@ static int close_with_stuck_jobs(void)
 		(void)job_start(&w.loop, &calls, &s[i]);
 		(void)sem_wait(&s[i].running);
 	}
+	/* Not UV_RUN_ONCE: libuv runs timers that are due, then waits for another event. */
 	while (!s[0].t.late || !s[1].t.late)
-		(void)uv_run(&w.loop, UV_RUN_ONCE);
+		(void)uv_run(&w.loop, UV_RUN_NOWAIT);
 	if (lanes_close(&w.loop) != STUCK_JOBS)
 		return 1;
 	(void)uv_run(&w.loop, UV_RUN_DEFAULT);
