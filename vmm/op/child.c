@@ -5,10 +5,6 @@
  * report the exit to the loop, which would have to pass it back to the thread of the lane. Only
  * this child is waited for, by its pid: the process also is the parent of QEMU processes, which
  * libvirt reaps.
- *
- * A child must not outlive the daemon: a qemu-img that survived kill -9 would change the disk after
- * the next start has decided what to do with it. So setpriv (util-linux) has the kernel kill the
- * child when the thread that waits for it ends.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,11 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/alloc.h"
-#include "base/array.h"
 #include "base/fd.h"
 #include "base/lanes.h"
-#include "base/own.h"
 #include "vmm/op/child.h"
 #include "vmm/virt/xml_out.h"
 
@@ -36,9 +29,6 @@ extern char **environ;
 enum { CANCEL_POLL_MS = 100 };
 
 enum { STDERR_HEAD = 2048, STDERR_TAIL = 1024 };
-
-/* Exit statuses of setpriv when it cannot execute the program. */
-enum { CANNOT_EXECUTE = 126, NOT_FOUND = 127 };
 
 struct child_stderr {
 	char text[STDERR_HEAD + 2 * STDERR_TAIL];
@@ -86,23 +76,14 @@ static int child_wait(int pidfd, int fd, struct child_stderr *w)
 
 static int child_spawn(char *const argv[], int stderr_fd, pid_t *pid)
 {
-	char *const prefix[] = { (char[]){ "setpriv" }, (char[]){ "--pdeathsig" },
-				 (char[]){ "KILL" }, (char[]){ "--" } };
 	posix_spawn_file_actions_t fa;
-	auto_free char **all = NULL;
-	size_t n = 0;
 	int r;
 
-	while (argv[n])
-		n++;
-	all = xcalloc(ARRAY_SIZE(prefix) + n + 1, sizeof(*all));
-	memcpy(all, prefix, sizeof(prefix));
-	memcpy(all + ARRAY_SIZE(prefix), argv, n * sizeof(*all));
 	(void)posix_spawn_file_actions_init(&fa);
 	(void)posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
 	(void)posix_spawn_file_actions_addopen(&fa, 1, "/dev/null", O_WRONLY, 0);
 	(void)posix_spawn_file_actions_adddup2(&fa, stderr_fd, 2);
-	r = posix_spawnp(pid, all[0], &fa, NULL, all, environ);
+	r = posix_spawnp(pid, argv[0], &fa, NULL, argv, environ);
 	(void)posix_spawn_file_actions_destroy(&fa);
 	return r;
 }
@@ -122,10 +103,6 @@ static int child_result(const char *program, int status, struct child_stderr *w,
 
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 0;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == NOT_FOUND)
-		return err_sys(e, ENOENT, "cannot run %s", program);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == CANNOT_EXECUTE)
-		return err_sys(e, EACCES, "cannot run %s", program);
 	w->text[w->n] = '\0';
 	if (strstr(w->text, strerrordesc_np(ENOSPC)))
 		return err_sys(e, ENOSPC, "%s", program);
