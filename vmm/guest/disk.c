@@ -181,6 +181,13 @@ int disk_create(const char *path, int64_t gib, struct err *e)
 	return r ? r : file_write(path, image, bytes, 0600, e);
 }
 
+static int disk_sync(const char *path, struct err *e)
+{
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 || fsync(fd) < 0 ? err_sys(e, errno, "cannot sync %s", path) : 0;
+}
+
 int disk_grow(const char *path, int64_t gib, struct err *e)
 {
 	auto_free char *size = xasprintf("%lldG", (long long)gib);
@@ -199,8 +206,8 @@ int disk_grow(const char *path, int64_t gib, struct err *e)
 	if (r || has >= (uint64_t)gib * GIB)
 		return r;
 	r = child_run(argv, e);
-	/* A qemu-img that was killed may have grown the disk before. */
+	/* A qemu-img that was killed may have grown the disk before, and not synced it. */
 	if (r && !disk_size(path, &has, &ignored) && has >= (uint64_t)gib * GIB)
-		return 0;
+		return disk_sync(path, e);
 	return r;
 }
