@@ -65,18 +65,26 @@ static void enable_auto_vacuum(struct db *db, const char *path)
 	(void)sqlite3_exec(db->conn, "PRAGMA temp_store = MEMORY", NULL, NULL, NULL);
 }
 
+/* Counting allocations takes a global lock for each of several hundred in a transaction, and nobody
+ * reads the counters. Without effect, and harmless, once SQLite is in use. */
+static void configure_library(void)
+{
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 enum open_mode { OPEN_MIGRATE, OPEN_CREATE, OPEN_AS_IS };
 
 static int open_database(const char *path, enum open_mode mode, struct db **ret, struct err *e)
 {
 	struct db *db = xcalloc(1, sizeof(*db));
 	mode_t mask = umask(0077);
-	int rc = sqlite3_open_v2(path, &db->conn,
-				 SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
-					 (mode == OPEN_AS_IS ? 0 : SQLITE_OPEN_CREATE),
-				 NULL);
-	int r = 0;
+	int r = 0, rc;
 
+	configure_library();
+	rc = sqlite3_open_v2(path, &db->conn,
+			     SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
+				     (mode == OPEN_AS_IS ? 0 : SQLITE_OPEN_CREATE),
+			     NULL);
 	if (rc != SQLITE_OK)
 		r = err_set(e, ERR_HOST, "cannot open database %s: %s", path,
 			    db->conn ? sqlite3_errmsg(db->conn) : sqlite3_errstr(rc));
