@@ -62,15 +62,31 @@ int64_t clock_mono_us(void)
 	return now_us(CLOCK_MONOTONIC);
 }
 
+/* The last @n digits of @v, and @end. Returns the address behind. */
+static char *put_digits(char *at, int n, int v, char end)
+{
+	for (int i = n; i-- > 0; v /= 10)
+		at[i] = (char)('0' + v % 10);
+	at[n] = end;
+	return at + n + 1;
+}
+
+/* A list has up to three times for each row: strftime() and snprintf() take ten times as long. */
 char *clock_rfc3339(int64_t wall_ms, char out[CLOCK_TEXT])
 {
 	time_t s = (time_t)(wall_ms / 1000);
-	struct tm tm;
-	char date[24];
+	struct tm tm = { 0 };
+	char *at = out;
 
 	(void)gmtime_r(&s, &tm);
-	(void)strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
-	(void)snprintf(out, CLOCK_TEXT, "%s.%03dZ", date, (int)(wall_ms % 1000));
+	at = put_digits(at, 4, tm.tm_year + 1900, '-');
+	at = put_digits(at, 2, tm.tm_mon + 1, '-');
+	at = put_digits(at, 2, tm.tm_mday, 'T');
+	at = put_digits(at, 2, tm.tm_hour, ':');
+	at = put_digits(at, 2, tm.tm_min, ':');
+	at = put_digits(at, 2, tm.tm_sec, '.');
+	at = put_digits(at, 3, (int)(wall_ms % 1000), 'Z');
+	*at = '\0';
 	return out;
 }
 
