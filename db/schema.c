@@ -748,6 +748,50 @@ static const char *const migrations[] = {
 	" WHERE c.revision = OLD.revision) AND NOT EXISTS (SELECT 1 FROM changes x WHERE "
 	"x.revision = OLD.revision);"
 	" END;",
+
+	/* 9: IN () with more than two words builds a table of the words each time, and the nine of
+	 * these CHECKs were a quarter of a create. The conditions stay the same, so only the text
+	 * of the schema is changed. The index is for the newest image of a family. */
+	"PRAGMA writable_schema = ON;"
+	"UPDATE sqlite_schema SET sql = replace(sql, 'desired IN (''stopped'', ''running'', "
+	"''deleted'')',"
+	" 'desired = ''stopped'' OR desired = ''running'' OR desired = ''deleted''') WHERE name = "
+	"'cvms';"
+	"UPDATE sqlite_schema SET sql = replace(sql, 'observed IN (''absent'', ''off'', "
+	"''crashed'', ''running'', ''paused'')',"
+	" 'observed = ''absent'' OR observed = ''off'' OR observed = ''crashed''"
+	" OR observed = ''running'' OR observed = ''paused''') WHERE name = 'cvms';"
+	"UPDATE sqlite_schema SET sql = replace(sql, 'gpu_attach IN ('''', ''listed'', ''all'')',"
+	" 'gpu_attach = '''' OR gpu_attach = ''listed'' OR gpu_attach = ''all''') WHERE name = "
+	"'cvms';"
+	"UPDATE sqlite_schema SET sql = replace(sql, 'restart_policy IN (''on-crash'', ''never'', "
+	"''always'')',"
+	" 'restart_policy = ''on-crash'' OR restart_policy = ''never''"
+	" OR restart_policy = ''always''') WHERE name = 'cvms';"
+	"UPDATE sqlite_schema SET sql = replace(sql, 'ended IN ('''', ''off'', ''crashed'', "
+	"''failed'', ''lost'')',"
+	" 'ended = '''' OR ended = ''off'' OR ended = ''crashed'' OR ended = ''failed''"
+	" OR ended = ''lost''') WHERE name = 'cvms';"
+	"UPDATE sqlite_schema SET sql = replace(sql, 'turn IN ('''', ''start'', ''drain'', "
+	"''drained'')',"
+	" 'turn = '''' OR turn = ''start'' OR turn = ''drain'' OR turn = ''drained''') WHERE name "
+	"= 'cvms';"
+	"UPDATE sqlite_schema SET sql = replace(sql, 'paused IN ('''', ''nospc'', ''ioerror'', "
+	"''other'')',"
+	" 'paused = '''' OR paused = ''nospc'' OR paused = ''ioerror''"
+	" OR paused = ''other''') WHERE name = 'cvms';"
+	"UPDATE sqlite_schema SET sql = replace(sql, 'kind IN (''create'', ''start'', ''stop'', "
+	"''shutdown'', ''restart'', ''delete'', ''resize'', ''upgrade'', ''resume'')',"
+	" 'kind = ''create'' OR kind = ''start'' OR kind = ''stop''"
+	" OR kind = ''shutdown'' OR kind = ''restart'' OR kind = ''delete''"
+	" OR kind = ''resize'' OR kind = ''upgrade'' OR kind = ''resume''') WHERE name = "
+	"'operations';"
+	"UPDATE sqlite_schema SET sql = replace(sql, 'state IN (''queued'', ''running'', "
+	"''succeeded'', ''failed'', ''cancelled'')',"
+	" 'state = ''queued'' OR state = ''running'' OR state = ''succeeded''"
+	" OR state = ''failed'' OR state = ''cancelled''') WHERE name = 'operations';"
+	"PRAGMA writable_schema = RESET;"
+	"CREATE INDEX images_version ON images (v0 DESC, v1 DESC, v2 DESC, v3 DESC, id DESC);",
 };
 
 int schema_version(void)
@@ -843,13 +887,24 @@ static void remove_old_copies(const char *path)
 	globfree(&found);
 }
 
+/* The text of the schema is writable for migrations only. */
+static void protect_schema(struct db *db, bool on)
+{
+	(void)sqlite3_db_config(db->conn, SQLITE_DBCONFIG_DEFENSIVE, (int)on, NULL);
+}
+
 static int apply_migration(struct db *db, int number, struct err *e)
 {
+	int rc;
+
 	assert(number > 0 && number <= schema_version());
 	auto_free char *sql = xasprintf("BEGIN IMMEDIATE; %s PRAGMA user_version = %d; COMMIT;",
 					migrations[number - 1], number);
 
-	if (sqlite3_exec(db->conn, sql, NULL, NULL, NULL) == SQLITE_OK)
+	protect_schema(db, false);
+	rc = sqlite3_exec(db->conn, sql, NULL, NULL, NULL);
+	protect_schema(db, true);
+	if (rc == SQLITE_OK)
 		return 0;
 	sql_error(db, "migration", e);
 	(void)sqlite3_exec(db->conn, "ROLLBACK", NULL, NULL, NULL);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/own.h"
@@ -228,11 +229,54 @@ static void newer_schema_is_refused_and_untouched(void **st)
 	struct err e;
 
 	(void)st;
-	assert_int_equal(sql_run(db, &e, "PRAGMA user_version = 9999", ""), 0);
+	assert_int_equal(sql_exec(db, &e, "PRAGMA user_version = 9999", ""), 0);
 	db_close(db);
 	assert_int_equal(db_open(db_fixture_path, &again, &e), -ERR_UNSUPPORTED);
 	assert_null(again);
 	assert_non_null(strstr(e.text, "9999"));
+}
+
+static int tables_built_by(sqlite3 *conn, const char *sql)
+{
+	auto_free char *explain = xasprintf("EXPLAIN %s", sql);
+	sqlite3_stmt *st;
+	int n = 0;
+
+	assert_int_equal(sqlite3_prepare_v2(conn, explain, -1, &st, NULL), SQLITE_OK);
+	while (sqlite3_step(st) == SQLITE_ROW)
+		n += !strcmp((const char *)sqlite3_column_text(st, 1), "OpenEphemeral");
+	assert_int_equal(sqlite3_finalize(st), SQLITE_OK);
+	return n;
+}
+
+/* A create executes both INSERTs. See migration 9. */
+static void a_check_of_words_builds_no_table_and_refuses_other_words(void **st)
+{
+	static const char *const columns[] = { "cvms SET desired",    "cvms SET observed",
+					       "cvms SET gpu_attach", "cvms SET restart_policy",
+					       "cvms SET ended",      "cvms SET turn",
+					       "cvms SET paused",     "operations SET kind",
+					       "operations SET state" };
+	struct db *db;
+	struct err e;
+
+	(void)st;
+	write_version_1();
+	assert_int_equal(db_open(db_fixture_path, &db, &e), 0);
+	assert_int_equal(tables_built_by(db->conn, "INSERT INTO cvms DEFAULT VALUES"), 0);
+	assert_int_equal(tables_built_by(db->conn, "INSERT INTO operations DEFAULT VALUES"), 0);
+	assert_true(db_count(db, "SELECT count(*) FROM cvms") > 0);
+	assert_true(db_count(db, "SELECT count(*) FROM operations") > 0);
+	for (size_t i = 0; i < ARRAY_SIZE(columns); i++) {
+		auto_free char *bad = xasprintf("UPDATE %s = 'unheard-of'", columns[i]);
+
+		(void)sqlite3_exec(db->conn, bad, NULL, NULL, NULL);
+		assert_int_equal(sqlite3_extended_errcode(db->conn), SQLITE_CONSTRAINT_CHECK);
+	}
+	assert_int_equal(
+		sqlite3_exec(db->conn, "UPDATE sqlite_schema SET sql = sql", NULL, NULL, NULL),
+		SQLITE_ERROR); /* the schema is protected again */
+	db_close(db);
 }
 
 int main(void)
@@ -244,6 +288,7 @@ int main(void)
 		cmocka_unit_test(a_migration_keeps_two_copies_and_the_files_of_the_operator),
 		cmocka_unit_test(names_that_clash_in_an_old_file_do_not_stop_its_migration),
 		cmocka_unit_test(a_migrated_file_passes_the_check),
+		cmocka_unit_test(a_check_of_words_builds_no_table_and_refuses_other_words),
 	};
 
 	return cmocka_run_group_tests_name("db_schema", t, db_fixture_set_up, temp_dir_tear_down);
