@@ -17,6 +17,8 @@
 
 #include "base/clock.h"
 
+#define LATEST_MS INT64_C(253402300799999) /* the end of the year 9999 */
+
 static int64_t now_us(clockid_t id)
 {
 	struct timespec ts;
@@ -71,10 +73,12 @@ static char *put_digits(char *at, int n, int v, char end)
 	return at + n + 1;
 }
 
-/* A list has up to three times for each row: strftime() and snprintf() take ten times as long. */
+/* A list has up to three times for each row: strftime() and snprintf() take ten times as long.
+ * Values from damaged rows must not end the daemon. */
 char *clock_rfc3339(int64_t wall_ms, char out[CLOCK_TEXT])
 {
-	time_t s = (time_t)(wall_ms / 1000);
+	const int64_t ms = wall_ms < 0 ? 0 : wall_ms > LATEST_MS ? LATEST_MS : wall_ms;
+	time_t s = (time_t)(ms / 1000);
 	struct tm tm = { 0 };
 	char *at = out;
 
@@ -85,7 +89,7 @@ char *clock_rfc3339(int64_t wall_ms, char out[CLOCK_TEXT])
 	at = put_digits(at, 2, tm.tm_hour, ':');
 	at = put_digits(at, 2, tm.tm_min, ':');
 	at = put_digits(at, 2, tm.tm_sec, '.');
-	at = put_digits(at, 3, (int)(wall_ms % 1000), 'Z');
+	at = put_digits(at, 3, (int)(ms % 1000), 'Z');
 	*at = '\0';
 	return out;
 }

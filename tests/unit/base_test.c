@@ -179,6 +179,10 @@ static void times_are_written_as_clients_read_them(void **st)
 
 	(void)st;
 	assert_string_equal(clock_rfc3339(1769000000374, text), "2026-01-21T12:53:20.374Z");
+	assert_string_equal(clock_rfc3339(7, text), "1970-01-01T00:00:00.007Z");
+	assert_string_equal(clock_rfc3339(253402300799999, text), "9999-12-31T23:59:59.999Z");
+	assert_string_equal(clock_rfc3339(INT64_MAX, text), "9999-12-31T23:59:59.999Z");
+	assert_string_equal(clock_rfc3339(-1, text), "1970-01-01T00:00:00.000Z");
 	assert_string_equal(clock_span(0, text), "0s");
 	assert_string_equal(clock_span(-5, text), "0s");
 	assert_string_equal(clock_span(3000, text), "3s");
