@@ -15,6 +15,7 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/id.h"
@@ -32,8 +33,15 @@ void id_random(void *out, size_t n)
 
 static void uuid_from_hex(const char hex[33], char out[UUID_TEXT])
 {
-	(void)snprintf(out, UUID_TEXT, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12,
-		       hex + 16, hex + 20);
+	static const size_t groups[] = { 8, 4, 4, 4, 12 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
+		memcpy(out, hex, groups[i]);
+		hex += groups[i];
+		out += groups[i];
+		*out++ = '-';
+	}
+	out[-1] = '\0';
 }
 
 /* Set version and variant in the random bytes @b (RFC 9562). */

@@ -422,14 +422,14 @@ int fields_read(const struct field_table *t, const json_t *j, const char *prefix
 	for (size_t i = 0; i < t->n; i++) {
 		const struct field *f = &t->fields[i];
 		json_t *v = json_object_get(j, f->name);
+		bool absent = !v || (json_is_null(v) && (f->flags & FIELD_NULLABLE));
 
+		if (absent && !(f->flags & FIELD_REQUIRED))
+			continue;
 		join_field_path(path, prefix, f->name);
-		if (!v || (json_is_null(v) && (f->flags & FIELD_NULLABLE))) {
-			if (!(f->flags & FIELD_REQUIRED))
-				continue;
+		if (absent)
 			return err_field(e, ERR_INVALID, path, NULL, "%s is missing%s%s", path,
 					 f->rule ? ": " : "", f->rule ? f->rule : "");
-		}
 		r = read_field(f, v, path, dst, e);
 		if (r)
 			return r;

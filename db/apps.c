@@ -10,22 +10,34 @@
 #include "db/sql.h"
 #include "db/text.h"
 
+/* @r: result of an INSERT. */
+static int take_id(struct db *db, int r, int64_t *ret_id)
+{
+	if (r >= 0)
+		*ret_id = sqlite3_last_insert_rowid(db->conn);
+	return r < 0 ? r : 0;
+}
+
+/* Most creates find their app. An INSERT OR IGNORE for them would still write sqlite_sequence. */
 int apps_ensure(struct db *db, int64_t workspace, const char *app_id, const char *name,
 		int64_t *ret_id, struct err *e)
 {
-	int r = sql_run(db, e,
-			"INSERT OR IGNORE INTO apps (workspace, app_id, name, created_ms) VALUES "
-			"(?, ?, ?, ?)",
-			"issi", workspace, app_id, name, clock_wall_ms());
+	int64_t found;
+	int r = sql_int(db, e, 0, &found, "SELECT id FROM apps WHERE workspace = ? AND app_id = ?",
+			"is", workspace, app_id);
 
-	if (r < 0)
+	if (r)
 		return r;
-	if (r > 0) {
-		*ret_id = sqlite3_last_insert_rowid(db->conn);
+	if (found) {
+		*ret_id = found;
 		return 0;
 	}
-	return sql_int(db, e, 0, ret_id, "SELECT id FROM apps WHERE workspace = ? AND app_id = ?",
-		       "is", workspace, app_id);
+	return take_id(db,
+		       sql_run(db, e,
+			       "INSERT INTO apps (workspace, app_id, name, created_ms) VALUES (?, "
+			       "?, ?, ?)",
+			       "issi", workspace, app_id, name, clock_wall_ms()),
+		       ret_id);
 }
 
 static void read_app(struct db *db, sqlite3_stmt *st, void *row)
@@ -67,26 +79,26 @@ int apps_find(struct db *db, int64_t workspace, const char *app_id, struct app_r
 
 int revisions_ensure(struct db *db, const struct revision_row *row, int64_t *ret_id, struct err *e)
 {
-	int r = sql_run(db, e,
-			"INSERT OR IGNORE INTO revisions (app, compose_hash, manifest, "
-			"public_logs, public_sysinfo,"
-			" public_tcbinfo, gateway_enabled, kms_enabled, secure_time, storage_fs, "
-			"created_ms)"
-			" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			"issddddddsi", row->app, row->compose_hash, row->manifest,
-			(int)row->public_logs, (int)row->public_sysinfo, (int)row->public_tcbinfo,
-			(int)row->gateway_enabled, (int)row->kms_enabled, (int)row->secure_time,
-			row->storage_fs, clock_wall_ms());
+	int64_t found;
+	int r = sql_int(db, e, 0, &found,
+			"SELECT id FROM revisions WHERE app = ? AND compose_hash = ?", "is",
+			row->app, row->compose_hash);
 
-	if (r < 0)
+	if (r)
 		return r;
-	if (r > 0) {
-		*ret_id = sqlite3_last_insert_rowid(db->conn);
+	if (found) {
+		*ret_id = found;
 		return 0;
 	}
-	return sql_int(db, e, 0, ret_id,
-		       "SELECT id FROM revisions WHERE app = ? AND compose_hash = ?", "is",
-		       row->app, row->compose_hash);
+	r = sql_run(db, e,
+		    "INSERT INTO revisions (app, compose_hash, manifest, public_logs, "
+		    "public_sysinfo, public_tcbinfo, gateway_enabled, kms_enabled, secure_time, "
+		    "storage_fs, created_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		    "issddddddsi", row->app, row->compose_hash, row->manifest,
+		    (int)row->public_logs, (int)row->public_sysinfo, (int)row->public_tcbinfo,
+		    (int)row->gateway_enabled, (int)row->kms_enabled, (int)row->secure_time,
+		    row->storage_fs, clock_wall_ms());
+	return take_id(db, r, ret_id);
 }
 
 int revisions_manifest(struct db *db, int64_t id, char **ret, struct err *e)

@@ -10,28 +10,29 @@
 #include "db/sql.h"
 #include "db/workspaces.h"
 
-#define CVM_SELECT                                                                                \
-	"SELECT c.id, c.uuid, c.workspace, c.app, c.revision, c.image, c.name, c.app_id, "        \
-	"c.instance_id,"                                                                          \
-	" c.instance_type, c.vcpus, c.memory_mib, c.disk_gib, c.disk_made, c.holds_cpu, c.cid, "  \
-	"c.tdx, c.listed, c.desired,"                                                             \
-	" c.observed, c.paused, c.boot, c.created_ms, c.started_ms, c.stopped_ms, "               \
-	"c.boot_progress, c.boot_error,"                                                          \
-	" c.shutdown_progress, c.tdx_policy, c.mr_owner, c.mr_owner_config, c.networks, "         \
-	"c.hugepages, c.pin_numa,"                                                                \
-	" c.numa_nodes, c.gpu_attach, c.given_vcpus, c.given_memory_mib,"                         \
-	" c.generation, c.restart_policy, c.auto_start, c.start_order, c.ended, c.turn, "         \
-	"c.restart_attempts,"                                                                     \
-	" c.restart_next_ms, c.restart_exhausted,"                                                \
-	" (SELECT count(*) FROM devices d WHERE d.cvm = c.id AND d.kind = 'gpu' AND d.part <> "   \
-	"'other'),"                                                                               \
-	" (SELECT count(*) FROM devices d WHERE d.cvm = c.id AND d.kind = 'nvswitch' AND d.part " \
-	"<> 'other'),"                                                                            \
+/* A CVM without gpu_attach has no devices (check.c). */
+#define DEVICES_OF(kind)                                                                     \
+	" iif(c.gpu_attach = '', 0, (SELECT count(*) FROM devices d WHERE d.cvm = c.id AND " \
+	"d.kind = '" kind "' AND d.part <> 'other')),"
+#define CVM_COLUMNS                                                                              \
+	"SELECT c.id, c.uuid, c.workspace, c.app, c.revision, c.image, c.name, c.app_id, "       \
+	"c.instance_id,"                                                                         \
+	" c.instance_type, c.vcpus, c.memory_mib, c.disk_gib, c.disk_made, c.holds_cpu, c.cid, " \
+	"c.tdx, c.listed, c.desired,"                                                            \
+	" c.observed, c.paused, c.boot, c.created_ms, c.started_ms, c.stopped_ms, "              \
+	"c.boot_progress, c.boot_error,"                                                         \
+	" c.shutdown_progress, c.tdx_policy, c.mr_owner, c.mr_owner_config, c.networks, "        \
+	"c.hugepages, c.pin_numa,"                                                               \
+	" c.numa_nodes, c.gpu_attach, c.given_vcpus, c.given_memory_mib,"                        \
+	" c.generation, c.restart_policy, c.auto_start, c.start_order, c.ended, c.turn, "        \
+	"c.restart_attempts, c.restart_next_ms, c.restart_exhausted,"
+#define JOINED_COLUMNS                                                                            \
 	" c.held_host_ports,"                                                                     \
 	" r.compose_hash, r.public_logs, r.public_sysinfo, r.public_tcbinfo, r.gateway_enabled, " \
 	"r.secure_time,"                                                                          \
 	" r.storage_fs, i.name, i.version, i.os_image_hash, i.is_dev, i.serial_progress, o.id, "  \
 	"o.kind, o.started_ms"
+#define CVM_SELECT CVM_COLUMNS DEVICES_OF("gpu") DEVICES_OF("nvswitch") JOINED_COLUMNS
 #define CVM_JOINS                                                                \
 	" JOIN revisions r ON r.id = c.revision JOIN images i ON i.id = c.image" \
 	" LEFT JOIN operations o ON o.cvm = c.id AND o.state = 'running'"
@@ -225,31 +226,31 @@ static enum cvm_scope cvm_scope_of(const struct cvm_filter *f)
 	return f->app_id ? CVMS_OF_APP : f->workspace ? CVMS_OF_WORKSPACE : CVMS_OF_ALL;
 }
 
-/* ?1 workspace, ?2 app_id, ?3 search, ?4 image, ?5 type, ?6 listed, ?7 after_id */
+/* ?1 workspace, ?2 app_id, ?3 search, ?4 image, ?5 type, ?6 listed, ?7 before_id */
 #define IN_ALL(t)       " WHERE ?1 = ?1 AND ?2 IS NULL"
 #define IN_WORKSPACE(t) " WHERE " t ".workspace = ?1 AND ?2 IS NULL"
 #define IN_APP(t)       " WHERE " t ".app_id = ?2 AND (?1 = 0 OR " t ".workspace = ?1)"
-#define CVM_MATCHES                                                                              \
+#define CVM_MATCHES(t)                                                                           \
 	" AND (?3 IS NULL OR instr(c.name, ?3) OR instr(c.app_id, ?3) OR instr(i.name, ?3)) AND" \
 	" (?4 IS NULL OR i.name = ?4) AND (?5 IS NULL OR c.instance_type = ?5) AND"              \
-	" (?6 < 0 OR c.listed = ?6) AND c.id > ?7"
-#define OF_EACH_SCOPE(BEFORE, t, AFTER)                                         \
-	{                                                                       \
-		[CVMS_OF_ALL] = BEFORE IN_ALL(t) CVM_MATCHES AFTER,             \
-		[CVMS_OF_WORKSPACE] = BEFORE IN_WORKSPACE(t) CVM_MATCHES AFTER, \
-		[CVMS_OF_APP] = BEFORE IN_APP(t) CVM_MATCHES AFTER              \
+	" (?6 < 0 OR c.listed = ?6) AND " t ".id < ?7"
+#define OF_EACH_SCOPE(BEFORE, t, AFTER)                                            \
+	{                                                                          \
+		[CVMS_OF_ALL] = BEFORE IN_ALL(t) CVM_MATCHES(t) AFTER,             \
+		[CVMS_OF_WORKSPACE] = BEFORE IN_WORKSPACE(t) CVM_MATCHES(t) AFTER, \
+		[CVMS_OF_APP] = BEFORE IN_APP(t) CVM_MATCHES(t) AFTER              \
 	}
 
 static bool is_unfiltered(const struct cvm_filter *f)
 {
 	return !f->app_id && !f->search && !f->image && !f->instance_type && f->listed < 0 &&
-	       !f->after_id;
+	       !f->before_id;
 }
 
 #define FILTER_FORMAT "issssdi"
 #define FILTER_ARGS(f)                                                                         \
 	(f)->workspace, (f)->app_id, (f)->search, (f)->image, (f)->instance_type, (f)->listed, \
-		(f)->after_id
+		(f)->before_id ? (f)->before_id : INT64_MAX
 
 #define APP_FROM  " FROM apps a CROSS JOIN cvms c ON c.id = a.current_cvm"
 #define IMAGE_FOR " JOIN images i ON i.id = c.image"
@@ -301,12 +302,10 @@ int cvms_list(struct db *db, const struct cvm_filter *f, int64_t offset, int64_t
 		OF_EACH_SCOPE("SELECT count(*) FROM cvms c" IMAGE_FOR, "c", "");
 	static const char *const newest[CVM_SCOPES] =
 		OF_EACH_SCOPE(CVM_SELECT CVM_FROM, "c", " ORDER BY c.id DESC" PAGE);
-	static const char *const after[CVM_SCOPES] =
-		OF_EACH_SCOPE(CVM_SELECT CVM_FROM, "c", " ORDER BY c.id" PAGE);
 	enum cvm_scope scope = cvm_scope_of(f);
 
-	return list_cvm_page(db, f, total[scope], f->after_id ? after[scope] : newest[scope], false,
-			     offset, limit, ret, n, ret_total, e);
+	return list_cvm_page(db, f, total[scope], newest[scope], false, offset, limit, ret, n,
+			     ret_total, e);
 }
 
 int cvms_list_apps(struct db *db, const struct cvm_filter *f, int64_t offset, int64_t limit,

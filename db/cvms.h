@@ -89,10 +89,10 @@ struct cvm_filter {
 	const char *image;         /* image name; NULL */
 	const char *instance_type; /* NULL */
 	int listed;                /* -1 either */
-	int64_t after_id; /* only rows with a larger id, oldest first; 0 = all, newest first */
+	int64_t before_id;         /* only CVMs, or apps, with a smaller id; 0 = all */
 };
 
-/* Newest first; by id with after_id. *ret is malloc'd. *ret_total (may be NULL): number of rows on
+/* Newest first. *ret is malloc'd. *ret_total (may be NULL): number of rows on
  * all pages. */
 int cvms_list(struct db *db, const struct cvm_filter *f, int64_t offset, int64_t limit,
 	      struct cvm_row **ret, size_t *n, int64_t *ret_total, struct err *e);

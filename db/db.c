@@ -12,10 +12,12 @@
 #include "db/sql.h"
 
 /* synchronous must be FULL: WAL with NORMAL loses acknowledged commits on power loss.
- * wal_autocheckpoint is the default of SQLite. */
+ * A log of wal_autocheckpoint pages and one commit fits journal_size_limit: a longer log would be
+ * truncated, and would have to grow again. */
 static const char pragmas[] =
 	"PRAGMA foreign_keys = ON; PRAGMA journal_mode = WAL;"
-	"PRAGMA journal_size_limit = 8388608; PRAGMA synchronous = FULL;"
+	"PRAGMA journal_size_limit = 8388608; PRAGMA wal_autocheckpoint = 1600;"
+	"PRAGMA synchronous = FULL;"
 	"PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;";
 
 enum { BUSY_MS = 2000, AUTO_VACUUM_INCREMENTAL = 2, PAGES_KEPT = 1024 };

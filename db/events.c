@@ -62,11 +62,16 @@ void events_free(struct event_row *rows, size_t n)
 	free(rows);
 }
 
+int events_newest(struct db *db, int64_t *ret, struct err *e)
+{
+	return sql_int(db, e, 0, ret, "SELECT max(seq) FROM events", "");
+}
+
 int events_bounds(struct db *db, int64_t *oldest, int64_t *newest, struct err *e)
 {
 	int r = sql_int(db, e, 0, oldest, "SELECT min(seq) FROM events", "");
 
-	return r ? r : sql_int(db, e, 0, newest, "SELECT max(seq) FROM events", "");
+	return r ? r : events_newest(db, newest, e);
 }
 
 int events_prune(struct db *db, int64_t before_ms, struct err *e)

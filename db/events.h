@@ -25,7 +25,8 @@ int events_append(struct db *db, int64_t workspace, const char *type, const char
 int events_between(struct db *db, int64_t workspace, int64_t seq, int64_t last, int64_t limit,
 		   struct event_row **ret, size_t *n, struct err *e);
 void events_free(struct event_row *rows, size_t n);
-/* Oldest and newest sequence number in the log; 0 and 0 if it is empty. */
+/* Newest, and oldest and newest, sequence number in the log; 0 if it is empty. */
+int events_newest(struct db *db, int64_t *ret, struct err *e);
 int events_bounds(struct db *db, int64_t *oldest, int64_t *newest, struct err *e);
 /* Like ops_prune(). The newest event is kept, so that events_bounds() stays correct. */
 int events_prune(struct db *db, int64_t before_ms, struct err *e);

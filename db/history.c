@@ -13,9 +13,9 @@ int history_add(struct db *db, const struct history_row *h, struct err *e)
 	return sql_exec(db, e,
 			"INSERT INTO history (app, workspace, number, revision, cvm_uuid, image, "
 			"changed, op, caller,"
-			" created_ms) SELECT ?1, (SELECT workspace FROM apps WHERE id = ?1), "
-			"coalesce(max(number), 0) + 1,"
-			" ?2, ?3, ?4, ?5, ?6, ?7, ?8 FROM history WHERE app = ?1",
+			" created_ms) VALUES (?1, (SELECT workspace FROM apps WHERE id = ?1), "
+			"(SELECT coalesce(max(number), 0) + 1 FROM history WHERE app = ?1),"
+			" ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
 			"iisssssi", h->app, h->revision, h->cvm_uuid, h->image, h->changed, h->op,
 			h->caller, h->created_ms);
 }

@@ -248,13 +248,17 @@ int ops_prune(struct db *db, int64_t finished_before_ms, struct err *e)
 		       "id", finished_before_ms, PRUNE_MAX);
 }
 
+/* Counts first: the DELETE builds a table of what it deletes, also when that is nothing. */
 int ops_trim(struct db *db, int64_t workspace, int64_t most, struct err *e)
 {
+	int64_t n;
+	int r = sql_int(db, e, 0, &n, "SELECT sum(n) FROM operation_counts WHERE workspace = ?",
+			"i", workspace);
+
+	if (r || n <= most)
+		return r;
 	return sql_exec(db, e,
 			"DELETE FROM operations WHERE id IN (SELECT id FROM operations WHERE "
-			"workspace = ?1 AND"
-			" finished_ms > 0 ORDER BY id LIMIT 2) AND ?2 < (SELECT sum(n) FROM "
-			"operation_counts"
-			" WHERE workspace = ?1)",
-			"ii", workspace, most);
+			"workspace = ? AND finished_ms > 0 ORDER BY id LIMIT 2)",
+			"i", workspace);
 }

@@ -120,11 +120,9 @@ static int make_folders(const struct vmm_settings *s, struct err *e)
 static void note_committed(void *arg)
 {
 	struct vmm *v = arg;
-	int64_t oldest, newest;
 	struct err e;
 
-	if (!events_bounds(v->db, &oldest, &newest, &e))
-		v->last_event = newest;
+	(void)events_newest(v->db, &v->last_event, &e);
 }
 
 /* The balance of the CVM's workspace is used up. */

@@ -461,9 +461,36 @@ static void old_rows_go_in_portions_and_leave_no_gap(void **st)
 	db_close(db);
 }
 
+/* The counters of SQLite would cost a lock for each allocation. */
+static void allocations_are_not_counted(void **st)
+{
+	struct db *db = db_fixture_open();
+
+	(void)st;
+	assert_true(db_count(db, "SELECT count(*) FROM images") >= 0);
+	assert_int_equal(sqlite3_memory_used(), 0);
+	db_close(db);
+}
+
+/* A log that is longer than journal_size_limit is truncated, and has to grow again. A commit of 32
+ * creates has about 300 pages. */
+static void the_log_and_a_large_commit_fit_the_size_that_is_kept(void **st)
+{
+	enum { LARGE_COMMIT = 400, FRAME_HEAD = 24 };
+	struct db *db = db_fixture_open();
+	int64_t frame = db_count(db, "PRAGMA page_size") + FRAME_HEAD;
+
+	(void)st;
+	assert_true((db_count(db, "PRAGMA wal_autocheckpoint") + LARGE_COMMIT) * frame <=
+		    db_count(db, "PRAGMA journal_size_limit"));
+	db_close(db);
+}
+
 int main(void)
 {
 	const struct CMUnitTest t[] = {
+		cmocka_unit_test(allocations_are_not_counted),
+		cmocka_unit_test(the_log_and_a_large_commit_fit_the_size_that_is_kept),
 		cmocka_unit_test(capacity_is_never_reserved_beyond_its_total),
 		cmocka_unit_test(counts_follow_rows_and_the_last_cvm_takes_its_app_along),
 		cmocka_unit_test(the_check_finds_a_reservation_without_a_row),

@@ -35,7 +35,6 @@
 #include "vmm/cvm/create.h"
 #include "vmm/cvm/replicate.h"
 #include "vmm/cvm/update.h"
-#include "vmm/host/inventory.h"
 #include "vmm/op/step_table.h"
 #include "vmm/op/mutation.h"
 #include "vmm/vmm.h"
@@ -139,16 +138,6 @@ static void add_image(struct node_fixture *n)
 	node_fixture_add_image(n, "demo", 0, false);
 }
 
-/* Wait until the jobs started by opening (inspection of the host, first connection) have ended and
- * their rows are written. */
-static void come_to_rest(struct node_fixture *n)
-{
-	while (!strcmp(vmm_link_error(n->v), "connecting") || inventory_is_reading(n->v) ||
-	       vmm_jobs(n->v))
-		node_fixture_run(n, 5);
-	node_fixture_run(n, 20);
-}
-
 /* In memory where the host has a file system for it: the tests write a lot. */
 static struct recorded_node *new_recorded_node(void)
 {
@@ -171,7 +160,7 @@ static int set_up(void **st)
 	node_fixture_set_ports(r->n, 12000, 41999);
 	open_node(r->n);
 	add_image(r->n);
-	come_to_rest(r->n);
+	node_fixture_come_to_rest(r->n);
 	*st = r;
 	return 0;
 }

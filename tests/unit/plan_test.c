@@ -212,8 +212,8 @@ static void lists_of_cvms_begin_by_an_index(void **st)
 	for (size_t i = 0; i < ARRAY_SIZE(of); i++) {
 		filters_of(true, &(struct cvm_filter){ .workspace = of[i], .listed = -1 });
 		filters_of(true, &(struct cvm_filter){ .workspace = of[i], .listed = 1 });
-		filters_of(true,
-			   &(struct cvm_filter){ .workspace = of[i], .listed = -1, .after_id = 1 });
+		filters_of(true, &(struct cvm_filter){
+					 .workspace = of[i], .listed = -1, .before_id = 1 });
 		filters_of(true,
 			   &(struct cvm_filter){ .workspace = of[i], .listed = -1, .app_id = APP });
 		filters_of(true,
@@ -474,6 +474,7 @@ static void histories_are_read_by_an_index(void **st)
 	events_free(events, n);
 	CALL(events_between(db, workspace, 0, 9, 9, &events, &n, &e));
 	events_free(events, n);
+	CALL(events_newest(db, &number, &e));
 	CALL(events_bounds(db, &total, &number, &e));
 	CALL(events_prune(db, 1, &e));
 	CALL(history_drop(db, workspace, 1, &e));

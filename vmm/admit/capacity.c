@@ -161,11 +161,14 @@ static int capacity_refuse(const struct need *n, const struct capacity_row *row,
 static int capacity_check_need(struct vmm *v, const struct need *n, struct err *e)
 {
 	struct capacity_row row = { .total = -1 };
-	int r = capacity_get(vmm_db(v), n->resource, &row, e);
+	int r;
+
+	assert(n->amount > 0);
+	r = capacity_get(vmm_db(v), n->resource, &row, e);
 
 	if (r && r != -ERR_NOT_FOUND)
 		return r;
-	if (n->amount && !n->unlimited && capacity_left(&row) < n->amount)
+	if (!n->unlimited && capacity_left(&row) < n->amount)
 		return capacity_refuse(n, &row, e);
 	return 0;
 }
@@ -177,7 +180,7 @@ int capacity_would_fit(struct vmm *v, const struct cvm_row *c, size_t n_ports, s
 
 	capacity_needs(v, c, n_ports, needs);
 	for (size_t i = 0; !r && i < NEEDS; i++)
-		r = capacity_check_need(v, &needs[i], e);
+		r = needs[i].amount ? capacity_check_need(v, &needs[i], e) : 0;
 	return r;
 }
 
@@ -211,9 +214,11 @@ static int capacity_take_need(struct vmm *v, const struct need *n, struct err *e
 	int r;
 
 	assert(n->amount >= 0);
+	if (!n->amount)
+		return 0;
 	if (n->unlimited)
 		return capacity_add_reserved(vmm_db(v), n->resource, n->amount, e);
-	r = n->amount ? capacity_reserve_amount(vmm_db(v), n->resource, n->amount, e) : 1;
+	r = capacity_reserve_amount(vmm_db(v), n->resource, n->amount, e);
 	if (r)
 		return r < 0 ? r : 0;
 	r = capacity_check_need(v, n, e);

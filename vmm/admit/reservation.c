@@ -245,7 +245,7 @@ int hugepages_check(struct vmm *v, const struct cvm_node_row *shares, size_t n_s
 {
 	auto_free struct numa_row *nodes = NULL;
 	struct shortage s = { .shares = shares, .n_shares = n_shares, .any_node = any_node };
-	int r = numa_list(vmm_db(v), &nodes, &s.n_nodes, e);
+	int r = n_shares ? numa_list(vmm_db(v), &nodes, &s.n_nodes, e) : 0;
 
 	s.nodes = nodes;
 	for (size_t i = 0; !r && i < n_shares; i++) {
