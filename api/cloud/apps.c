@@ -10,14 +10,15 @@
 #include <strings.h>
 
 #include "api/cloud/context.h"
+#include "api/cloud/cvm_page.h"
 #include "api/cloud/json_or_null.h"
+#include "api/cloud/json_out.h"
 #include "api/cloud/lookup.h"
 #include "api/cloud/paging.h"
 #include "api/cloud/route_tables.h"
 #include "api/cloud/serialize_cvm.h"
 #include "api/cloud/serialize_status.h"
 #include "api/http/call.h"
-#include "api/http/json_text.h"
 #include "api/http/reply.h"
 #include "base/array.h"
 #include "base/buf.h"
@@ -34,10 +35,7 @@
 #include "vmm/node/settings.h"
 #include "vmm/vmm.h"
 
-enum { STATUS_SCAN = 10000, STATUS_WORDS = 16 };
-
-typedef int cvm_list_fn(struct vmm *v, const struct cvm_filter *f, int64_t offset, int64_t limit,
-			struct cvm_row **ret, size_t *n, int64_t *ret_total, struct err *e);
+enum { STATUS_SCAN = 10000, STATUS_WORDS = 16, STATUS_PAGE_MAX = 100, PAGE_MAX = 1000 };
 
 struct cvm_list_query {
 	struct cvm_filter filter;
@@ -76,7 +74,8 @@ static int cvm_list_query_read(struct call *c, int64_t def_size, struct cvm_list
 			       struct err *e)
 {
 	const char *word;
-	int r = page_read(c, def_size, 100, &ret->page, e);
+	bool by_status = call_query(c, "status", 0);
+	int r = page_read(c, def_size, by_status ? STATUS_PAGE_MAX : PAGE_MAX, &ret->page, e);
 
 	ret->filter.workspace = api_scope(c);
 	ret->filter.search = call_query(c, "search", 0);
@@ -119,36 +118,31 @@ static void cvm_list_keep_page(const struct cvm_list_query *q, struct cvm_row *r
 	*total = seen;
 }
 
-static int cvm_list_read(struct call *c, const struct cvm_list_query *q, cvm_list_fn *fn,
-			 struct cvm_row **ret, size_t *n, int64_t *total, struct err *e)
+/* Read the first rows of the page into @p, whose list is set. */
+static int cvm_list_read(struct call *c, const struct cvm_list_query *q, struct cvm_page *p,
+			 int64_t *total, struct err *e)
 {
+	int64_t first = q->page.size < PIECE_ROWS ? q->page.size : PIECE_ROWS, left;
 	struct vmm *v = api_of(c)->vmm;
 	int r;
 
-	*n = 0;
 	*total = 0;
 	if (q->nothing)
 		return 0;
-	if (!q->n_status)
-		return fn(v, &q->filter, page_offset(&q->page), q->page.size, ret, n, total, e);
-	r = fn(v, &q->filter, 0, STATUS_SCAN, ret, n, NULL, e);
-	if (!r)
-		cvm_list_keep_page(q, *ret, n, total);
-	return r;
-}
-
-typedef json_t *cvm_serialize_fn(struct cvm_serializer *s, const struct cvm_row *row);
-
-static json_t *serialize_cvm_rows(const struct call *c, const struct cvm_row *rows, size_t n,
-				  cvm_serialize_fn *fn)
-{
-	auto_cvm_serializer struct cvm_serializer s = { 0 };
-	json_t *a = json_array();
-
-	cvm_serializer_init(&s, c);
-	for (size_t i = 0; i < n; i++)
-		json_array_append_new(a, fn(&s, &rows[i]));
-	return a;
+	if (q->n_status) {
+		r = p->list.read(v, &q->filter, 0, STATUS_SCAN, &p->rows, &p->n, NULL, e);
+		if (!r)
+			cvm_list_keep_page(q, p->rows, &p->n, total);
+		return r;
+	}
+	r = p->list.read(v, &q->filter, page_offset(&q->page), first, &p->rows, &p->n, total, e);
+	if (r)
+		return r;
+	left = *total - page_offset(&q->page);
+	left = left < q->page.size ? left : q->page.size;
+	p->left = left > first && p->n ? left - (int64_t)p->n : 0;
+	p->filter = q->filter;
+	return 0;
 }
 
 static cvm_serialize_fn *cvm_row_serializer(const struct call *c)
@@ -156,90 +150,76 @@ static cvm_serialize_fn *cvm_row_serializer(const struct call *c)
 	return c->version == 25 ? serialize_cvm_hosted_v25 : serialize_cvm_v26;
 }
 
-/* See json_text.h for why long answers are written this way. */
-static void reply_long_list(struct call *c, json_t *body)
-{
-	auto_buf struct buf b = { 0 };
-
-	json_write(body, &b);
-	json_decref(body);
-	call_reply_text(c, 200, "application/json", b.data, b.len);
-}
-
 /* Clients require teepod_name and region_identifier at the top level here, and not in an object. */
-static json_t *serialize_app_cvm_v25(struct cvm_serializer *s, const struct cvm_row *c)
+static void serialize_app_cvm_v25(struct cvm_serializer *s, const struct cvm_row *c,
+				  struct json_out *o)
 {
 	const struct vmm_settings *set = vmm_settings(api_of(s->call)->vmm);
-	json_t *o = serialize_cvm_v25(s, c);
 
-	json_object_set_new(o, "teepod_name", json_string(set->node_name));
-	json_object_set_new(o, "region_identifier", json_string(set->region));
-	json_object_set_new(o, "kms_type", json_string("phala"));
-	return o;
+	serialize_cvm_v25(s, c, o);
+	json_out_text_or_null(o, "teepod_name", set->node_name);
+	json_out_text_or_null(o, "region_identifier", set->region);
+	json_out_word(o, "kms_type", "phala");
 }
 
-static json_t *serialize_app(struct cvm_serializer *s, const struct cvm_row *c)
+static void serialize_app(struct cvm_serializer *s, const struct cvm_row *c, struct json_out *o)
 {
-	json_t *cvm =
-		s->call->version == 25 ? serialize_app_cvm_v25(s, c) : serialize_cvm_v26(s, c);
 	char id[APP_ID_TEXT + 8];
+	struct json_out cvm;
 
 	(void)snprintf(id, sizeof(id), "app_%s", c->app_id);
-	return json_pack("{s:s,s:s,s:s,s:o,s:s,s:o}", "id", id, "name", c->name, "app_id",
-			 c->app_id, "created_at", json_time_or_null(c->created_ms), "kms_type",
-			 "phala", "current_cvm", cvm);
+	json_out_word(o, "id", id);
+	json_out_text_or_null(o, "name", c->name);
+	json_out_word(o, "app_id", c->app_id);
+	json_out_time_or_null(o, "created_at", c->created_ms);
+	json_out_word(o, "kms_type", "phala");
+	cvm = json_out_begin(o, "current_cvm");
+	if (s->call->version == 25)
+		serialize_app_cvm_v25(s, c, &cvm);
+	else
+		serialize_cvm_v26(s, c, &cvm);
+	json_out_end(&cvm);
 }
 
-/* A list of CVM rows that clients read page by page. */
-struct cvm_paged_list {
-	const char *key;   /* member of the answer that contains the list */
-	int64_t page_size; /* if the client gives none */
-	cvm_list_fn *read;
-	cvm_serialize_fn *serialize;
-};
-
-static int cvm_paged_list_read(struct call *c, const struct cvm_paged_list *list, json_t **ret,
-			       struct err *e)
+/* @def_size: of a page if the client gives none. */
+static int cvm_page_read(struct call *c, int64_t def_size, struct cvm_page *p, struct err *e)
 {
-	auto_free struct cvm_row *rows = NULL;
 	struct cvm_list_query q = { 0 };
 	int64_t total;
-	size_t n;
-	int r = cvm_list_query_read(c, list->page_size, &q, e);
+	int r = cvm_list_query_read(c, def_size, &q, e);
 
+	assert(p->list.key && p->list.read && p->list.serialize);
 	if (!r)
-		r = cvm_list_read(c, &q, list->read, &rows, &n, &total, e);
+		r = cvm_list_read(c, &q, p, &total, e);
 	if (r)
 		return r;
-	*ret = json_pack("{s:o}", list->key, serialize_cvm_rows(c, rows, n, list->serialize));
-	page_put(*ret, &q.page, total);
+	p->more = json_object();
+	page_put(p->more, &q.page, total);
 	return 0;
 }
 
 static void get_apps(struct call *c)
 {
-	static const struct cvm_paged_list apps = { "dstack_apps", 50, vmm_apps, serialize_app };
-	json_t *body;
+	struct cvm_page p = { .list = { "dstack_apps", vmm_apps, serialize_app, true } };
 	struct err e;
 
-	if (cvm_paged_list_read(c, &apps, &body, &e)) {
+	if (cvm_page_read(c, 50, &p, &e)) {
 		call_reply_err(c, &e);
 		return;
 	}
-	json_object_set(body, "total_pages", json_object_get(body, "pages"));
-	reply_long_list(c, body);
+	json_object_set(p.more, "total_pages", json_object_get(p.more, "pages"));
+	cvm_page_reply(c, &p);
 }
 
 static void get_paginated(struct call *c)
 {
-	const struct cvm_paged_list cvms = { "items", 30, vmm_cvms, cvm_row_serializer(c) };
-	json_t *body;
+	struct cvm_page p = { .list = { "items", vmm_cvms, cvm_row_serializer(c), false } };
 	struct err e;
 
-	if (cvm_paged_list_read(c, &cvms, &body, &e))
+	if (cvm_page_read(c, 30, &p, &e))
 		call_reply_err(c, &e);
 	else
-		reply_long_list(c, body);
+		cvm_page_reply(c, &p);
 }
 
 /* ------------------------------------------------------------------ one app */
@@ -255,11 +235,21 @@ static int app_read_cvms(struct call *c, struct app_row *app, struct cvm_row **r
 	return r ? r : vmm_cvms(api_of(c)->vmm, &f, 0, STATUS_SCAN, rows, n, NULL, e);
 }
 
+static json_t *serialize_one_app(const struct call *c, const struct cvm_row *newest)
+{
+	auto_cvm_serializer struct cvm_serializer s = { 0 };
+	json_t *body = json_object();
+
+	cvm_serializer_init(&s, c);
+	serialize_app(&s, newest, &(struct json_out){ .object = body });
+	return body;
+}
+
 static void get_app(struct call *c)
 {
 	auto_free struct cvm_row *rows = NULL;
 	struct app_row app = { 0 };
-	json_t *one, *body;
+	json_t *body;
 	struct err e;
 	size_t n = 0;
 
@@ -272,9 +262,7 @@ static void get_app(struct call *c)
 		call_reply_err(c, &e);
 		return;
 	}
-	one = serialize_cvm_rows(c, rows, 1, serialize_app);
-	body = json_incref(json_array_get(one, 0));
-	json_decref(one);
+	body = serialize_one_app(c, rows);
 	json_object_set_new(body, "name", json_string(app.name));
 	json_object_set_new(body, "created_at", json_time_or_null(app.created_ms));
 	json_object_set_new(body, "cvm_count", json_integer((json_int_t)n));
@@ -284,14 +272,17 @@ static void get_app(struct call *c)
 static void get_app_cvms(struct call *c)
 {
 	auto_free struct cvm_row *rows = NULL;
+	auto_buf struct buf b = { 0 };
 	struct app_row app = { 0 };
 	struct err e;
 	size_t n = 0;
 
-	if (app_read_cvms(c, &app, &rows, &n, &e))
+	if (app_read_cvms(c, &app, &rows, &n, &e)) {
 		call_reply_err(c, &e);
-	else
-		reply_long_list(c, serialize_cvm_rows(c, rows, n, cvm_row_serializer(c)));
+		return;
+	}
+	cvm_rows_write(c, rows, n, cvm_row_serializer(c), &b);
+	call_reply_text(c, 200, "application/json", b.data, b.len);
 }
 
 /* ------------------------------------------------------------------ status of many CVMs */
@@ -342,7 +333,7 @@ static void post_status_batch(struct call *c)
 	{
 		put_status_of_uuid(c, body, json_string_value(uuid), now_ms);
 	}
-	reply_long_list(c, body);
+	call_reply(c, 200, body);
 }
 
 const struct route app_routes[] = {

@@ -40,22 +40,6 @@
 #include "vmm/node/settings.h"
 #include "vmm/vmm.h"
 
-/* Our keys and checked names are valid UTF-8, so skip the check of jansson for them. */
-static void put_key(json_t *o, const char *key, json_t *value)
-{
-	json_object_set_new_nocheck(o, key, value);
-}
-
-static void put_shared_value(json_t *o, const char *key, json_t *value)
-{
-	json_object_set_new_nocheck(o, key, json_incref(value));
-}
-
-static json_t *ascii_text(const char *s)
-{
-	return json_string_nocheck(s);
-}
-
 static const struct vmm_settings *serializer_settings(const struct cvm_serializer *s)
 {
 	assert(s->call);
@@ -64,39 +48,58 @@ static const struct vmm_settings *serializer_settings(const struct cvm_serialize
 
 void cvm_serializer_init(struct cvm_serializer *s, const struct call *c)
 {
-	assert(!s->node && !s->teepod && !s->gateway);
 	*s = (struct cvm_serializer){ .call = c, .now_ms = clock_wall_ms() };
-	s->node = json_pack("{s:s,s:I,s:s,s:s,s:n,s:n,s:s,s:s}", "object_type", "node", "id",
-			    (json_int_t)serializer_settings(s)->node_id, "name",
-			    serializer_settings(s)->node_name, "region",
-			    serializer_settings(s)->region, "device_id", "ppid", "status", "online",
-			    "version", TEEPOD_VERSION);
-	s->teepod = json_pack("{s:I,s:s,s:s}", "id", (json_int_t)serializer_settings(s)->node_id,
-			      "name", serializer_settings(s)->node_name, "region_identifier",
-			      serializer_settings(s)->region);
-	s->gateway =
-		json_pack("{s:o,s:n}", "base_domain",
-			  json_text_or_null(serializer_settings(s)->gateway_base_domain), "cname");
 }
 
 void cvm_serializer_end(struct cvm_serializer *s)
 {
-	json_decref(s->node);
-	json_decref(s->teepod);
-	json_decref(s->workspace);
-	json_decref(s->gateway);
-	json_decref(s->os);
+	json_shared_end(&s->node);
+	json_shared_end(&s->teepod);
+	json_shared_end(&s->workspace);
+	json_shared_end(&s->gateway);
+	json_shared_end(&s->os);
+	json_shared_end(&s->memory);
+}
+
+struct json_shared *serialize_cvm_node(struct cvm_serializer *s)
+{
+	const struct vmm_settings *set = serializer_settings(s);
+
+	if (!s->node.value)
+		s->node.value = json_pack("{s:s,s:I,s:s,s:s,s:n,s:n,s:s,s:s}", "object_type",
+					  "node", "id", (json_int_t)set->node_id, "name",
+					  set->node_name, "region", set->region, "device_id",
+					  "ppid", "status", "online", "version", TEEPOD_VERSION);
+	return &s->node;
+}
+
+static struct json_shared *serialize_cvm_teepod(struct cvm_serializer *s)
+{
+	const struct vmm_settings *set = serializer_settings(s);
+
+	if (!s->teepod.value)
+		s->teepod.value = json_pack("{s:I,s:s,s:s}", "id", (json_int_t)set->node_id, "name",
+					    set->node_name, "region_identifier", set->region);
+	return &s->teepod;
+}
+
+static struct json_shared *serialize_cvm_gateway(struct cvm_serializer *s)
+{
+	if (!s->gateway.value)
+		s->gateway.value = json_pack(
+			"{s:o,s:n}", "base_domain",
+			json_text_or_null(serializer_settings(s)->gateway_base_domain), "cname");
+	return &s->gateway;
 }
 
 /* Nearly all rows of one answer belong to one workspace: keep its object. */
-static json_t *serialize_cvm_workspace(struct cvm_serializer *s, int64_t id)
+static struct json_shared *serialize_cvm_workspace(struct cvm_serializer *s, int64_t id)
 {
-	if (!s->workspace || s->workspace_id != id) {
-		json_decref(s->workspace);
-		s->workspace = serialize_workspace_ref(api_of(s->call)->vmm, id);
+	if (!s->workspace.value || s->workspace_id != id) {
+		json_shared_set(&s->workspace, serialize_workspace_ref(api_of(s->call)->vmm, id));
 		s->workspace_id = id;
 	}
-	return json_incref(s->workspace);
+	return &s->workspace;
 }
 
 static const char *cvm_mode(const struct cvm_row *c)
@@ -109,7 +112,7 @@ static const char *cvm_status_text(const struct cvm_row *c)
 	return status_word(cvm_status(c));
 }
 
-static void put_visibility_flags(json_t *o, const struct cvm_row *c)
+static void put_visibility_flags(struct json_out *o, const struct cvm_row *c)
 {
 	const struct {
 		const char *key;
@@ -121,58 +124,65 @@ static void put_visibility_flags(json_t *o, const struct cvm_row *c)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
-		put_key(o, flags[i].key, json_boolean(flags[i].value));
-	json_put_text(o, "storage_fs", c->storage_fs);
+		json_out_bool(o, flags[i].key, flags[i].value);
+	if (*c->storage_fs)
+		json_out_text_or_null(o, "storage_fs", c->storage_fs);
 }
 
 /* Extra keys of this node, the same in both versions. */
-static void put_node_fields(json_t *o, const struct cvm_row *c)
+static void put_node_fields(struct json_out *o, const struct cvm_row *c)
 {
-	put_key(o, "desired", ascii_text(desired_word[c->desired]));
-	put_key(o, "observed", ascii_text(observed_word[c->observed]));
-	put_key(o, "pause_reason", json_text_or_null(paused_word[c->paused]));
-	put_key(o, "mode", ascii_text(cvm_mode(c)));
-	put_key(o, "tee", ascii_text(c->tdx ? "tdx" : "none"));
-	put_key(o, "boots", json_integer(c->boot));
-	put_key(o, "boot_progress", json_text_or_null(c->boot_progress));
-	put_key(o, "boot_error", json_text_or_null(c->boot_error));
-	put_key(o, "created_at", json_time_or_null(c->created_ms));
-	put_key(o, "started_at", json_time_or_null(c->started_ms));
-	put_key(o, "stopped_at", json_time_or_null(c->stopped_ms));
-	put_key(o, "in_progress", json_boolean(c->op_id[0]));
-	put_key(o, "generation", json_integer(c->policy.generation));
+	json_out_word(o, "desired", desired_word[c->desired]);
+	json_out_word(o, "observed", observed_word[c->observed]);
+	json_out_text_or_null(o, "pause_reason", paused_word[c->paused]);
+	json_out_word(o, "mode", cvm_mode(c));
+	json_out_word(o, "tee", c->tdx ? "tdx" : "none");
+	json_out_int(o, "boots", c->boot);
+	json_out_text_or_null(o, "boot_progress", c->boot_progress);
+	json_out_text_or_null(o, "boot_error", c->boot_error);
+	json_out_time_or_null(o, "created_at", c->created_ms);
+	json_out_time_or_null(o, "started_at", c->started_ms);
+	json_out_time_or_null(o, "stopped_at", c->stopped_ms);
+	json_out_bool(o, "in_progress", c->op_id[0]);
+	json_out_int(o, "generation", c->policy.generation);
 }
 
-static json_t *serialize_memory_gb(int64_t mib)
+/* CVMs of one list have few sizes: keep the number of the last one. */
+static struct json_shared *serialize_memory_gb(struct cvm_serializer *s, int64_t mib)
 {
-	return mib % 1024 ? json_real((double)mib / 1024) : json_integer(mib / 1024);
+	if (!s->memory.value || s->memory_mib != mib) {
+		json_shared_set(&s->memory, mib % 1024 ? json_real((double)mib / 1024)
+						       : json_integer(mib / 1024));
+		s->memory_mib = mib;
+	}
+	return &s->memory;
 }
 
-static json_t *serialize_cvm_resource(const struct cvm_row *c)
+static void put_cvm_resource(struct cvm_serializer *s, const struct cvm_row *c,
+			     struct json_out *outer)
 {
-	json_t *o = json_object();
+	struct json_out o = json_out_begin(outer, "resource");
 
-	put_key(o, "instance_type", json_text_or_null(c->instance_type));
-	put_key(o, "vcpu", json_integer(c->vcpus));
-	put_key(o, "memory_in_gb", serialize_memory_gb(c->memory_mib));
-	put_key(o, "disk_in_gb", json_integer(c->disk_gib));
-	put_key(o, "gpus", json_integer(c->gpus));
-	put_key(o, "compute_billing_price", json_null());
-	put_key(o, "billing_period", json_null());
-	return o;
+	json_out_text_or_null(&o, "instance_type", c->instance_type);
+	json_out_int(&o, "vcpu", c->vcpus);
+	json_out_shared(&o, "memory_in_gb", serialize_memory_gb(s, c->memory_mib));
+	json_out_int(&o, "disk_in_gb", c->disk_gib);
+	json_out_int(&o, "gpus", c->gpus);
+	json_out_null(&o, "compute_billing_price");
+	json_out_null(&o, "billing_period");
+	json_out_end(&o);
 }
 
 /* CVMs of one list share few images: keep the object of the last one. */
-static json_t *serialize_cvm_os(struct cvm_serializer *s, const struct cvm_row *c)
+static struct json_shared *serialize_cvm_os(struct cvm_serializer *s, const struct cvm_row *c)
 {
-	if (s->os && s->image_id == c->image)
-		return json_incref(s->os);
-	json_decref(s->os);
-	s->os = json_pack("{s:s,s:s,s:b,s:o}", "name", c->image_name, "version", c->image_version,
-			  "is_dev", c->image_dev, "os_image_hash",
-			  json_text_or_null(c->image_hash));
+	if (s->os.value && s->image_id == c->image)
+		return &s->os;
+	json_shared_set(&s->os, json_pack("{s:s,s:s,s:b,s:o}", "name", c->image_name, "version",
+					  c->image_version, "is_dev", c->image_dev, "os_image_hash",
+					  json_text_or_null(c->image_hash)));
 	s->image_id = c->image;
-	return json_incref(s->os);
+	return &s->os;
 }
 
 /* URL of the page of the guest agent behind the gateway, in the form of dstack:
@@ -217,35 +227,32 @@ static json_t *serialize_cvm_progress(const struct cvm_row *c)
 			 c->op_id);
 }
 
-json_t *serialize_cvm_v26(struct cvm_serializer *s, const struct cvm_row *c)
+void serialize_cvm_v26(struct cvm_serializer *s, const struct cvm_row *c, struct json_out *o)
 {
-	json_t *o = json_object();
 	char id[32];
 
-	assert(s->node && s->gateway); /* cvm_serializer_init() was called */
 	(void)snprintf(id, sizeof(id), "cvm_%" PRId64, c->id);
-	put_key(o, "id", ascii_text(id));
-	put_key(o, "name", ascii_text(c->name));
-	put_key(o, "app_id", ascii_text(c->app_id));
-	put_key(o, "vm_uuid", ascii_text(c->uuid));
-	put_key(o, "instance_id", json_text_or_null(c->instance_id));
-	put_key(o, "status", ascii_text(cvm_status_text(c)));
-	put_key(o, "resource", serialize_cvm_resource(c));
-	put_shared_value(o, "gateway", s->gateway);
-	put_shared_value(o, "node_info", s->node);
-	put_key(o, "os", serialize_cvm_os(s, c));
-	put_key(o, "kms_type", ascii_text("phala"));
-	put_key(o, "kms_info", json_null());
-	put_key(o, "compose_hash", ascii_text(c->compose_hash));
-	put_key(o, "services", json_array());
-	put_key(o, "endpoints", serialize_endpoints(s, c));
-	put_key(o, "workspace", serialize_cvm_workspace(s, c->workspace));
-	put_key(o, "creator", json_null());
+	json_out_word(o, "id", id);
+	json_out_text_or_null(o, "name", c->name);
+	json_out_word(o, "app_id", c->app_id);
+	json_out_word(o, "vm_uuid", c->uuid);
+	json_out_text_or_null(o, "instance_id", c->instance_id);
+	json_out_word(o, "status", cvm_status_text(c));
+	put_cvm_resource(s, c, o);
+	json_out_shared(o, "gateway", serialize_cvm_gateway(s));
+	json_out_shared(o, "node_info", serialize_cvm_node(s));
+	json_out_shared(o, "os", serialize_cvm_os(s, c));
+	json_out_word(o, "kms_type", "phala");
+	json_out_null(o, "kms_info");
+	json_out_word(o, "compose_hash", c->compose_hash);
+	json_out_value(o, "services", json_array());
+	json_out_value(o, "endpoints", serialize_endpoints(s, c));
+	json_out_shared(o, "workspace", serialize_cvm_workspace(s, c->workspace));
+	json_out_null(o, "creator");
 	if (c->op_id[0])
-		put_key(o, "progress", serialize_cvm_progress(c));
+		json_out_value(o, "progress", serialize_cvm_progress(c));
 	put_visibility_flags(o, c);
 	put_node_fields(o, c);
-	return o;
 }
 
 static json_t *serialize_machine_info(const struct cvm_row *c)
@@ -256,50 +263,44 @@ static json_t *serialize_machine_info(const struct cvm_row *c)
 }
 
 /* Keys common to answers of lifecycle requests and to the v25 detail. */
-static json_t *serialize_cvm_core(struct cvm_serializer *s, const struct cvm_row *c)
+static void put_cvm_core(struct cvm_serializer *s, const struct cvm_row *c, struct json_out *o)
 {
-	json_t *o = json_object();
-
-	assert(s->teepod); /* cvm_serializer_init() was called */
-	put_key(o, "id", json_integer(c->id));
-	put_key(o, "name", ascii_text(c->name));
-	put_key(o, "status", ascii_text(cvm_status_text(c)));
-	put_key(o, "teepod_id", json_integer(serializer_settings(s)->node_id));
-	put_shared_value(o, "teepod", s->teepod);
-	put_key(o, "app_id", ascii_text(c->app_id));
-	put_key(o, "vm_uuid", ascii_text(c->uuid));
-	put_key(o, "instance_id", json_text_or_null(c->instance_id));
-	put_key(o, "vcpu", json_integer(c->vcpus));
-	put_key(o, "memory", json_integer(c->memory_mib));
-	put_key(o, "disk_size", json_integer(c->disk_gib));
-	put_key(o, "base_image", ascii_text(c->image_name));
-	put_key(o, "encrypted_env_pubkey", json_null());
-	put_key(o, "instance_type", json_text_or_null(c->instance_type));
-	put_key(o, "compose_hash", ascii_text(c->compose_hash));
-	return o;
+	json_out_int(o, "id", c->id);
+	json_out_text_or_null(o, "name", c->name);
+	json_out_word(o, "status", cvm_status_text(c));
+	json_out_int(o, "teepod_id", serializer_settings(s)->node_id);
+	json_out_shared(o, "teepod", serialize_cvm_teepod(s));
+	json_out_word(o, "app_id", c->app_id);
+	json_out_word(o, "vm_uuid", c->uuid);
+	json_out_text_or_null(o, "instance_id", c->instance_id);
+	json_out_int(o, "vcpu", c->vcpus);
+	json_out_int(o, "memory", c->memory_mib);
+	json_out_int(o, "disk_size", c->disk_gib);
+	json_out_text_or_null(o, "base_image", c->image_name);
+	json_out_null(o, "encrypted_env_pubkey");
+	json_out_text_or_null(o, "instance_type", c->instance_type);
+	json_out_word(o, "compose_hash", c->compose_hash);
 }
 
-json_t *serialize_cvm_v25(struct cvm_serializer *s, const struct cvm_row *c)
+void serialize_cvm_v25(struct cvm_serializer *s, const struct cvm_row *c, struct json_out *o)
 {
-	json_t *o = serialize_cvm_core(s, c);
 	auto_free char *logs = log_link(s->call, c);
 
-	put_key(o, "project_id", json_null());
-	put_key(o, "project_type", json_null());
-	put_key(o, "dapp_dashboard_url", json_null());
-	put_key(o, "syslog_endpoint", ascii_text(logs));
-	put_key(o, "kms_info", json_null());
-	put_key(o, "contract_address", json_null());
-	put_key(o, "deployer_address", json_null());
-	put_key(o, "scheduled_delete_at", json_null());
-	put_key(o, "public_urls", serialize_endpoints(s, c));
-	put_key(o, "gateway_domain",
-		json_text_or_null(serializer_settings(s)->gateway_base_domain));
-	put_key(o, "machine_info", serialize_machine_info(c));
-	put_key(o, "updated_at", json_null());
+	put_cvm_core(s, c, o);
+	json_out_null(o, "project_id");
+	json_out_null(o, "project_type");
+	json_out_null(o, "dapp_dashboard_url");
+	json_out_text_or_null(o, "syslog_endpoint", logs);
+	json_out_null(o, "kms_info");
+	json_out_null(o, "contract_address");
+	json_out_null(o, "deployer_address");
+	json_out_null(o, "scheduled_delete_at");
+	json_out_value(o, "public_urls", serialize_endpoints(s, c));
+	json_out_text_or_null(o, "gateway_domain", serializer_settings(s)->gateway_base_domain);
+	json_out_value(o, "machine_info", serialize_machine_info(c));
+	json_out_null(o, "updated_at");
 	put_visibility_flags(o, c);
 	put_node_fields(o, c);
-	return o;
 }
 
 static json_t *serialize_hosted(struct cvm_serializer *s, const struct cvm_row *c)
@@ -318,37 +319,38 @@ static json_t *serialize_hosted(struct cvm_serializer *s, const struct cvm_row *
 			 json_text_or_null(c->shutdown_progress), "image_version", c->image_name);
 }
 
-json_t *serialize_cvm_hosted_v25(struct cvm_serializer *s, const struct cvm_row *c)
+void serialize_cvm_hosted_v25(struct cvm_serializer *s, const struct cvm_row *c, struct json_out *o)
 {
-	json_t *o = serialize_cvm_v25(s, c);
-
-	put_key(o, "hosted", serialize_hosted(s, c));
-	put_key(o, "managed_user", json_null());
-	put_shared_value(o, "node", s->teepod);
-	put_key(o, "billing_period", json_null());
-	return o;
+	serialize_cvm_v25(s, c, o);
+	json_out_value(o, "hosted", serialize_hosted(s, c));
+	json_out_null(o, "managed_user");
+	json_out_shared(o, "node", serialize_cvm_teepod(s));
+	json_out_null(o, "billing_period");
 }
 
 /* Restart state and policies. */
-static void put_cvm_policy(const struct cvm_serializer *s, const struct cvm_row *c, json_t *o)
+static void put_cvm_policy(const struct cvm_serializer *s, const struct cvm_row *c,
+			   struct json_out *outer)
 {
 	const struct cvm_policy *p = &c->policy;
+	struct json_out o = json_out_begin(outer, "restart");
 
-	put_key(o, "restart",
-		json_pack("{s:s,s:I,s:I,s:o,s:b,s:o}", "policy", restart_policy_word[p->restart],
-			  "attempts", (json_int_t)p->attempts, "budget",
-			  (json_int_t)serializer_settings(s)->restart.retries, "next_attempt_at",
-			  json_time_or_null(p->next_ms), "exhausted", p->exhausted, "ended",
-			  json_text_or_null(ended_word[p->ended])));
-	put_key(o, "auto_start", json_boolean(p->auto_start));
-	put_key(o, "start_order", json_integer(p->start_order));
-	put_key(o, "waits_to",
-		p->turn == TURN_START   ? ascii_text("start")
-		: p->turn == TURN_DRAIN ? ascii_text("shut_down")
-					: json_null());
+	json_out_word(&o, "policy", restart_policy_word[p->restart]);
+	json_out_int(&o, "attempts", p->attempts);
+	json_out_int(&o, "budget", (int64_t)serializer_settings(s)->restart.retries);
+	json_out_time_or_null(&o, "next_attempt_at", p->next_ms);
+	json_out_bool(&o, "exhausted", p->exhausted);
+	json_out_text_or_null(&o, "ended", ended_word[p->ended]);
+	json_out_end(&o);
+	json_out_bool(outer, "auto_start", p->auto_start);
+	json_out_int(outer, "start_order", p->start_order);
+	json_out_text_or_null(outer, "waits_to",
+			      p->turn == TURN_START   ? "start"
+			      : p->turn == TURN_DRAIN ? "shut_down"
+						      : NULL);
 }
 
-static int put_cvm_ports(struct cvm_serializer *s, const struct cvm_row *c, json_t *o,
+static int put_cvm_ports(struct cvm_serializer *s, const struct cvm_row *c, struct json_out *o,
 			 struct err *e)
 {
 	auto_free struct port_row *ports = NULL;
@@ -356,11 +358,11 @@ static int put_cvm_ports(struct cvm_serializer *s, const struct cvm_row *c, json
 	int r = vmm_ports(api_of(s->call)->vmm, c->id, &ports, &n, e);
 
 	if (!r)
-		put_key(o, "ports", serialize_ports(ports, n));
+		json_out_value(o, "ports", serialize_ports(ports, n));
 	return r;
 }
 
-static int put_cvm_devices(struct cvm_serializer *s, const struct cvm_row *c, json_t *o,
+static int put_cvm_devices(struct cvm_serializer *s, const struct cvm_row *c, struct json_out *o,
 			   struct err *e)
 {
 	auto_free struct device_row *devices = NULL;
@@ -373,12 +375,12 @@ static int put_cvm_devices(struct cvm_serializer *s, const struct cvm_row *c, js
 	list = json_array();
 	for (size_t i = 0; i < n; i++)
 		json_array_append_new(list, serialize_device(&devices[i], 0));
-	put_key(o, "devices", list);
-	put_key(o, "placement", serialize_placement(c));
+	json_out_value(o, "devices", list);
+	json_out_value(o, "placement", serialize_placement(c));
 	return 0;
 }
 
-static int put_cvm_manifest(struct cvm_serializer *s, const struct cvm_row *c, json_t *o,
+static int put_cvm_manifest(struct cvm_serializer *s, const struct cvm_row *c, struct json_out *o,
 			    struct err *e)
 {
 	auto_free char *text = NULL;
@@ -388,42 +390,47 @@ static int put_cvm_manifest(struct cvm_serializer *s, const struct cvm_row *c, j
 	if (r)
 		return r;
 	manifest = json_loads(text, 0, NULL);
-	put_key(o, "compose_file", manifest ? manifest : ascii_text(text));
+	json_out_value(o, "compose_file", manifest ? manifest : json_text(text));
 	return 0;
 }
 
-static int put_cvm_operation(struct cvm_serializer *s, const struct cvm_row *c, json_t *o,
+static int put_cvm_operation(struct cvm_serializer *s, const struct cvm_row *c, struct json_out *o,
 			     struct err *e)
 {
 	struct op_row op;
 	int r;
 
 	if (!c->op_id[0]) {
-		put_key(o, "operation", json_null());
+		json_out_null(o, "operation");
 		return 0;
 	}
 	r = vmm_operation(api_of(s->call)->vmm, c->op_id, &op, e);
 	if (!r)
-		put_key(o, "operation", serialize_operation(s->call, &op));
+		json_out_value(o, "operation", serialize_operation(s->call, &op));
 	return r;
 }
 
 int serialize_cvm_detail(struct cvm_serializer *s, const struct cvm_row *c, json_t **ret,
 			 struct err *e)
 {
-	auto_json json_t *o =
-		s->call->version == 25 ? serialize_cvm_v25(s, c) : serialize_cvm_v26(s, c);
-	int r = put_cvm_ports(s, c, o, e);
+	auto_json json_t *object = json_object();
+	struct json_out o = { .object = object };
+	int r;
 
-	put_cvm_policy(s, c, o);
+	if (s->call->version == 25)
+		serialize_cvm_v25(s, c, &o);
+	else
+		serialize_cvm_v26(s, c, &o);
+	r = put_cvm_ports(s, c, &o, e);
+	put_cvm_policy(s, c, &o);
 	if (!r)
-		r = put_cvm_devices(s, c, o, e);
+		r = put_cvm_devices(s, c, &o, e);
 	if (!r)
-		r = put_cvm_manifest(s, c, o, e);
+		r = put_cvm_manifest(s, c, &o, e);
 	if (!r)
-		r = put_cvm_operation(s, c, o, e);
+		r = put_cvm_operation(s, c, &o, e);
 	if (!r)
-		*ret = take_ptr(&o);
+		*ret = take_ptr(&object);
 	return r;
 }
 
@@ -432,26 +439,27 @@ int serialize_cvm_lifecycle(struct cvm_serializer *s, const struct cvm_row *row,
 {
 	struct cvm_row with_op = *row;
 	const struct cvm_row *c = &with_op;
-	auto_json json_t *o = NULL;
+	auto_json json_t *object = json_object();
+	struct json_out o = { .object = object };
 	int r;
 
 	if (op)
 		cvm_row_overlay(&with_op, op);
-	o = serialize_cvm_core(s, c);
-	put_key(o, "user_id", json_null());
-	put_key(o, "app_url", json_null());
-	put_key(o, "docker_compose_file", json_null());
-	put_visibility_flags(o, c);
-	put_node_fields(o, c);
-	put_cvm_policy(s, c, o);
+	put_cvm_core(s, c, &o);
+	json_out_null(&o, "user_id");
+	json_out_null(&o, "app_url");
+	json_out_null(&o, "docker_compose_file");
+	put_visibility_flags(&o, c);
+	put_node_fields(&o, c);
+	put_cvm_policy(s, c, &o);
 	if (op && op->id[0]) {
-		put_key(o, "operation_id", ascii_text(op->id));
-		put_key(o, "correlation_id", ascii_text(op->id));
+		json_out_word(&o, "operation_id", op->id);
+		json_out_word(&o, "correlation_id", op->id);
 	}
-	r = put_cvm_ports(s, c, o, e);
+	r = put_cvm_ports(s, c, &o, e);
 	if (!r)
-		r = put_cvm_devices(s, c, o, e);
+		r = put_cvm_devices(s, c, &o, e);
 	if (!r)
-		*ret = take_ptr(&o);
+		*ret = take_ptr(&object);
 	return r;
 }

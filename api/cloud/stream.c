@@ -5,6 +5,9 @@
  * It is then only marked, and freed after the walk: no walk ever holds a pointer to freed memory
  * (streams->walking counts them). The watch and the timer are released by the first tick that finds
  * no stream, never from inside their own callback.
+ *
+ * stream_poll_next() needs an idle handle: a timer of 0 ms that is started in a timer callback
+ * fires in the same turn of the loop (libuv 1.44), so that all pieces of a page would be one turn.
  */
 #include "api/cloud/stream.h"
 
@@ -19,6 +22,7 @@
 #include "base/alloc.h"
 #include <jansson.h>
 #include "base/clock.h"
+#include "base/lag.h"
 #include "base/loop.h"
 #include "vmm/logs/serial_scan.h"
 #include "vmm/node/node.h"
@@ -32,6 +36,8 @@ struct streams {
 	struct stream *first;
 	void *ticket; /* result of vmm_watch(); NULL while there are no streams */
 	struct loop_timer *tick;
+	uv_idle_t idle;        /* active while a stream waits for its next turn */
+	uint64_t next_numbers; /* given to streams so far */
 	unsigned walking;
 	bool draining;
 };
@@ -41,6 +47,8 @@ struct streams *streams_new(struct vmm *v)
 	struct streams *all = xcalloc(1, sizeof(*all));
 
 	all->vmm = v;
+	(void)uv_idle_init(vmm_settings(v)->loop, &all->idle);
+	all->idle.data = all;
 	return all;
 }
 
@@ -79,7 +87,9 @@ static void stream_poll(struct stream *f, bool tick)
 	struct err ignored;
 
 	assert(!f->ended && f->call);
-	if (vmm_is_uncommitted(f->all->vmm))
+	if (vmm_is_uncommitted(f->all->vmm) && f->ops->finite)
+		stream_poll_next(f);
+	else if (vmm_is_uncommitted(f->all->vmm))
 		stream_poll_soon(f);
 	else if (caller_still_valid(f->call, &ignored))
 		stream_finish(f, false);
@@ -92,7 +102,7 @@ static void streams_poll_all(struct streams *all, bool tick)
 	assert_loop_thread();
 	all->walking++;
 	for (struct stream *f = all->first; f; f = f->next)
-		if (!f->ended)
+		if (!f->ended && !f->ops->finite)
 			stream_poll(f, tick);
 	all->walking--;
 	streams_sweep(all);
@@ -217,7 +227,7 @@ void stream_add(struct stream *f, struct call *c, const struct stream_ops *ops)
 	call_on_gone(c, stream_on_gone, f);
 	if (!f->ended)
 		stream_poll(f, false);
-	if (all->draining)
+	if (all->draining && !ops->finite)
 		stream_finish(f, false);
 	all->walking--;
 	streams_sweep(all);
@@ -253,22 +263,64 @@ void stream_poll_soon(struct stream *f)
 			   &f->poll_timer);
 }
 
-void streams_drain(struct streams *all)
+static struct stream *streams_next(const struct streams *all)
+{
+	struct stream *next = NULL;
+
+	for (struct stream *f = all->first; f; f = f->next)
+		if (f->next_number && !f->ended && (!next || f->next_number < next->next_number))
+			next = f;
+	return next;
+}
+
+static void streams_on_idle(uv_idle_t *h)
+{
+	struct streams *all = h->data;
+	struct stream *f = streams_next(all);
+
+	LAG_SECTION("stream", "next");
+	if (!f) {
+		(void)uv_idle_stop(h);
+		return;
+	}
+	f->next_number = 0;
+	stream_enter(f, stream_poll_once);
+}
+
+void stream_poll_next(struct stream *f)
+{
+	if (!f->next_number)
+		f->next_number = ++f->all->next_numbers;
+	(void)uv_idle_start(&f->all->idle, streams_on_idle);
+}
+
+static void streams_end(struct streams *all, bool finite_too)
 {
 	all->draining = true;
 	all->walking++;
 	for (struct stream *f = all->first; f; f = f->next)
-		stream_finish(f, false);
+		if (finite_too || !f->ops->finite)
+			stream_finish(f, false);
 	all->walking--;
 	streams_sweep(all);
+}
+
+void streams_drain(struct streams *all)
+{
+	streams_end(all, false);
+}
+
+static void streams_on_closed(uv_handle_t *h)
+{
+	free(h->data);
 }
 
 void streams_free(struct streams *all)
 {
 	if (!all)
 		return;
-	streams_drain(all);
+	streams_end(all, true);
 	assert(!all->walking && !all->first);
 	streams_release_watch(all);
-	free(all);
+	uv_close((uv_handle_t *)&all->idle, streams_on_closed);
 }

@@ -3,7 +3,7 @@
  * operation.
  *
  * A stream owns its call from stream_add() until stream_end(). It is polled after every commit and
- * every second. It is ended when its client disconnects, its credential ends
+ * every second, unless it is finite. It is ended when its client disconnects, its credential ends
  * (caller_still_valid()), or the daemon drains. One watch and one timer serve all streams; they
  * exist only while there is a stream. Everything runs on the loop thread.
  */
@@ -33,6 +33,9 @@ struct stream_ops {
 	 * the call. */
 	void (*finish)(struct stream *f, bool client_gone);
 	enum stream_kind kind;
+	/* The answer has an end: it is polled only when it requests a poll, and a drain lets it
+	 * finish. */
+	bool finite;
 };
 
 /* Whose limits a stream counts against: a caller, and a workspace (0: none). */
@@ -51,11 +54,13 @@ struct stream {
 	struct streams *all;
 	struct stream *next;
 	struct loop_timer *poll_timer;
+	uint64_t next_number; /* of its stream_poll_next(); 0: none */
 };
 
 struct streams *streams_new(struct vmm *v);
-/* End all streams now, and new ones at once. */
+/* End all streams that are not finite, now, and new ones at once. */
 void streams_drain(struct streams *all);
+/* End all streams. */
 void streams_free(struct streams *all);
 
 /* Number of open endless streams, of @caller or (NULL) of all. */
@@ -75,6 +80,9 @@ void stream_end(struct stream *f);
 
 /* Poll again in 20 ms: for streams with a slow reader. */
 void stream_poll_soon(struct stream *f);
+/* Poll again in a later turn of the loop. In each turn one such stream is polled, the one that has
+ * waited longest. */
+void stream_poll_next(struct stream *f);
 
 /* Call @fn(@f) from another callback of the loop. @fn may write, and may call stream_end(). */
 void stream_enter(struct stream *f, void (*fn)(struct stream *f));

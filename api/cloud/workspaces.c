@@ -101,7 +101,7 @@ static void get_workspace_nodes(struct call *c)
 	cvm_serializer_init(&s, c);
 	items = json_array();
 	if (p.page == 1)
-		json_array_append(items, s.node);
+		json_array_append(items, serialize_cvm_node(&s)->value);
 	page_reply(c, items, &p, 1);
 }
 

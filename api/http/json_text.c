@@ -46,7 +46,7 @@ static size_t plain_prefix(const char *s, size_t n)
 	return i;
 }
 
-static void json_write_string(const char *s, size_t n, struct buf *out)
+void json_write_string(const char *s, size_t n, struct buf *out)
 {
 	char *to = buf_reserve(out, n + 3);
 	size_t run = plain_prefix(s, n);
@@ -64,7 +64,7 @@ static void json_write_string(const char *s, size_t n, struct buf *out)
 	buf_add(out, "\"", 1);
 }
 
-static void json_write_integer(json_int_t v, struct buf *out)
+void json_write_integer(json_int_t v, struct buf *out)
 {
 	unsigned long long left = v < 0 ? 0ULL - (unsigned long long)v : (unsigned long long)v;
 	char text[24];

@@ -11,5 +11,8 @@
 
 /* Append to @out what json_dumps(@j, JSON_COMPACT | JSON_ENCODE_ANY) returns; "null" for NULL. */
 void json_write(const json_t *j, struct buf *out);
+void json_write_integer(json_int_t v, struct buf *out);
+/* @s: valid UTF-8. */
+void json_write_string(const char *s, size_t n, struct buf *out);
 
 #endif

@@ -300,6 +300,23 @@ void call_stream_end(struct call *c)
 	request_free(q);
 }
 
+void call_stream_abort(struct call *c)
+{
+	struct request *q = request_of(c);
+
+	assert_loop_thread();
+	assert(q->streaming && !q->on_gone);
+	if (q->conn)
+		conn_destroy(q->conn);
+	request_free(q);
+}
+
+void call_stream_is_finite(struct call *c)
+{
+	assert(request_of(c)->streaming);
+	request_of(c)->finite = true;
+}
+
 void reply_end_stream(struct request *q)
 {
 	struct conn *conn = q->conn;

@@ -2,8 +2,8 @@
  * reply.h - how a handler answers a call: a whole answer, an error, or a stream.
  *
  * A handler owes each call exactly one answer: call_reply(), call_reply_text(), call_reply_err(),
- * or call_stream_begin() ... call_stream_end(). The call is freed by its answer. All functions run
- * on the loop thread.
+ * or call_stream_begin() ... call_stream_end() or call_stream_abort(). The call is freed by its
+ * answer. All functions run on the loop thread.
  */
 #ifndef TEEPOD_API_HTTP_REPLY_H
 #define TEEPOD_API_HTTP_REPLY_H
@@ -31,6 +31,10 @@ void call_reply_err(struct call *c, const struct err *e);
 void call_stream_begin(struct call *c, int status, const char *content_type);
 bool call_stream_write(struct call *c, const void *data, size_t n);
 void call_stream_end(struct call *c);
+/* End a streamed answer that is incomplete: close the connection without the last chunk. */
+void call_stream_abort(struct call *c);
+/* A stream that ends by itself: server_drain() lets it finish. After call_stream_begin(). */
+void call_stream_is_finite(struct call *c);
 
 /* Bytes that call_stream_write() accepted and the kernel has not yet. */
 size_t call_stream_backlog(const struct call *c);

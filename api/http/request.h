@@ -62,6 +62,7 @@ struct request {
 	struct body_share share;
 	struct buf body;
 	bool streaming, chunked;
+	bool finite; /* with streaming: it ends by itself */
 	int64_t started_us;
 	void (*on_gone)(void *arg);
 	void *on_gone_arg;

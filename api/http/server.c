@@ -191,7 +191,7 @@ static void drain_conn(struct conn *c)
 		conn_destroy(c);
 	else if (c->state == CONN_HEAD && c->in.len == 0)
 		conn_close_idle(c);
-	else if (c->state == CONN_CALL && c->req->streaming)
+	else if (c->state == CONN_CALL && c->req->streaming && !c->req->finite)
 		reply_end_stream(c->req);
 }
 

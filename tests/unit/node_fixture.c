@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -27,6 +28,7 @@
 #include "vmm/admit/capacity.h"
 #include "vmm/admit/port_probe.h"
 #include "vmm/cvm/create.h"
+#include "vmm/host/inventory.h"
 #include "vmm/vmm.h"
 
 enum { OP_WAIT_MS = 10000 };
@@ -143,6 +145,14 @@ void node_fixture_run(struct node_fixture *n, int64_t ms)
 	do
 		(void)uv_run(&n->loop, UV_RUN_NOWAIT);
 	while (clock_mono_ms() < end && !usleep(500));
+}
+
+void node_fixture_come_to_rest(struct node_fixture *n)
+{
+	while (!strcmp(vmm_link_error(n->v), "connecting") || inventory_is_reading(n->v) ||
+	       vmm_jobs(n->v))
+		node_fixture_run(n, 5);
+	node_fixture_run(n, 20);
 }
 
 /* ------------------------------------------------------------------ rows */

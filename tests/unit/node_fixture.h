@@ -51,6 +51,9 @@ int node_fixture_tear_down(void **st);
 
 /* Run the loop for @ms milliseconds, and at least once. */
 void node_fixture_run(struct node_fixture *n, int64_t ms);
+/* Wait until the jobs started by opening (inspection of the host, first connection) have ended and
+ * their rows are written. */
+void node_fixture_come_to_rest(struct node_fixture *n);
 /* All checks of the database pass. */
 void node_fixture_check_db(const struct node_fixture *n);
 /* The row of an image "<family>-1.<minor>.0", without files. */

@@ -320,6 +320,24 @@ static void slow_follower_is_disconnected(void **st)
 	http_stop();
 }
 
+static void an_aborted_stream_closes_without_its_last_chunk(void **st)
+{
+	auto_close int fd = -1;
+	auto_buf struct buf b = { 0 };
+
+	(void)st;
+	http_start(NULL);
+	fd = http_dial(http.port);
+	http_send(fd, GET("/follow"));
+	assert_false(http_receive(fd, &b, "first", 2000));
+	call_on_gone(http.kept, NULL, NULL);
+	call_stream_abort(take_ptr(&http.kept));
+	assert_true(http_receive(fd, &b, NULL, 2000));
+	assert_has(b.data, "\r\n\r\n5\r\nfirst\r\n");
+	assert_null(strstr(b.data, "\r\n0\r\n"));
+	http_stop();
+}
+
 static void count_drained(void *arg)
 {
 	(void)arg;
@@ -364,6 +382,30 @@ static void drain_answers_calls_in_flight_and_closes(void **st)
 	http_stop();
 }
 
+static void drain_waits_for_a_stream_that_ends_by_itself(void **st)
+{
+	auto_close int fd = -1;
+	auto_buf struct buf b = { 0 };
+
+	(void)st;
+	http_start(NULL);
+	fd = http_dial(http.port);
+	http_send(fd, GET("/follow"));
+	assert_false(http_receive(fd, &b, "first", 2000));
+	call_stream_is_finite(http.kept);
+	server_drain(http.s, 5000, count_drained, NULL);
+	http_run_loop(30);
+	assert_int_equal(http.drained + http.gone, 0);
+	assert_true(call_stream_write(http.kept, "second", 6));
+	call_stream_end(take_ptr(&http.kept));
+	assert_true(http_receive(fd, &b, NULL, 2000));
+	assert_has(b.data, "first\r\n6\r\nsecond\r\n0\r\n\r\n");
+	(void)close(take_fd(&fd));
+	http_run_loop(50);
+	assert_int_equal(http.drained, 1);
+	http_stop();
+}
+
 static void drain_ends_after_its_time_limit(void **st)
 {
 	auto_close int busy = -1;
@@ -398,7 +440,9 @@ int main(void)
 		cmocka_unit_test(stream_is_chunked_and_ends),
 		cmocka_unit_test(head_of_a_stream_has_no_body_and_frees_the_connection),
 		cmocka_unit_test(slow_follower_is_disconnected),
+		cmocka_unit_test(an_aborted_stream_closes_without_its_last_chunk),
 		cmocka_unit_test(drain_answers_calls_in_flight_and_closes),
+		cmocka_unit_test(drain_waits_for_a_stream_that_ends_by_itself),
 		cmocka_unit_test(drain_ends_after_its_time_limit),
 	};
 
