@@ -72,6 +72,16 @@ static const char *find_header(const struct http_conn *c, const char *key)
 	return NULL;
 }
 
+/* A chunked body is not decoded: only its end matters here. */
+static bool complete_chunks(struct http_conn *c)
+{
+	static const char last[] = "\r\n0\r\n\r\n";
+	size_t n = sizeof(last) - 1;
+
+	c->body_len = c->n - (size_t)(c->body - c->in);
+	return c->body_len > n && !memcmp(c->in + c->n - n, last, n);
+}
+
 /* Parse the head. True if the response is complete. */
 static bool complete(struct http_conn *c)
 {
@@ -83,6 +93,8 @@ static bool complete(struct http_conn *c)
 	if (sscanf(c->in, "HTTP/1.1 %d", &c->status) != 1)
 		die("%s does not speak HTTP/1.1", c->host);
 	c->body = end + 4;
+	if (find_header(c, "Transfer-Encoding"))
+		return complete_chunks(c);
 	length = find_header(c, "Content-Length");
 	if (!length && c->status != 204)
 		die("response %d without Content-Length", c->status);

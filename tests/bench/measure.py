@@ -31,7 +31,8 @@ from table import Table, disk_folder  # noqa: E402
 TOOLS = ROOT / "build" / "bench"
 AT_ONCE = 16
 BOOT_ROUNDS, PARALLEL_ROUNDS = 15, 9
-CREATE_ROUNDS, CREATES, CLIENTS = 5, 1800, 32
+CREATE_ROUNDS, CLIENTS = 5, 32
+CREATES = {1: 300, 16: 600, CLIENTS: 900}  # by number of clients
 READ_ROUNDS, READS = 7, 500
 FEW, MANY = 1000, 10000
 ADMISSIONS, ADMISSION_ROUNDS = 1000, 5
@@ -68,8 +69,12 @@ def node(folder, **options):
     return Node(options={**room, **options}, folder=str(folder))
 
 
-def create_stopped(n, count, prefix):
-    return tool("load", "creates", n.url, n.key, CLIENTS, count, prefix)
+def create_stopped(n, count, prefix, clients=CLIENTS):
+    """Also the CPU time of the daemon for one."""
+    before = cpu_seconds(n.process.pid)
+    got = tool("load", "creates", n.url, n.key, clients, count, prefix)
+    return {"rate": count * 1e6 / got["us"], "p99": got["p99"] / 1000, "load": got["cpu_us"] / got["us"],
+            "cpu": (cpu_seconds(n.process.pid) - before) * 1e6 / count}
 
 
 # ---------------------------------------------------------------------- guests: the node, a libvirt client, QEMU alone
@@ -205,27 +210,29 @@ def copy_database(n, to):
 
 def creates(few, many, folder, table):
     """Fill both nodes. SQLite alone is measured with the same rows between the rounds, in copies that are as full as the node."""
-    ours, theirs, p99, cpu, own_cpu = [], [], [], [], []
+    raw, ours = [], {clients: [] for clients in CREATES}
     for n, prefix in ((few, "few"), (many, "many")):
         create_stopped(n, FEW, prefix)
     for number in range(CREATE_ROUNDS):
         copy = folder / f"raw{number}.db"
         copy_database(many, copy)
-        theirs.append(1000 * 1e6 / tool("raw_sqlite", copy, 1000))
+        got = tool("raw_sqlite", copy, 1000)
+        raw.append({"rate": 1000 * 1e6 / got["us"], "cpu": got["cpu_us"] / 1000})
         copy.unlink()
-        before = cpu_seconds(many.process.pid)
-        got = create_stopped(many, CREATES, f"more-{number}")
-        own_cpu.append((cpu_seconds(many.process.pid) - before) * 1e6 / CREATES)
-        ours.append(CREATES * 1e6 / got["us"])
-        p99.append(got["p99"] / 1000)
-        cpu.append(got["cpu_us"] / got["us"])
-    table.add(f"durable stopped creates, {CLIENTS} clients", median(ours), "/s", least=2000, spread=[ours])
-    table.add("  the same", median(ours), "/s", median(theirs), "raw SQLite", least=0.5, spread=[theirs])
-    table.add(f"  last {CREATES:,} of {MANY:,} (first as baseline)", ours[-1], "/s", ours[0], "first")
-    table.add("  the daemon's CPU for one", median(own_cpu), "us")
-    table.add("  p99 of one", median(p99), "ms")
-    table.add("  share of a CPU the load itself takes", median(cpu), "")
-    assert cvms_of(few) == FEW and cvms_of(many) == FEW + CREATE_ROUNDS * CREATES == MANY
+        in_turn(number, [lambda c=clients: ours[c].append(create_stopped(many, CREATES[c], f"more-{number}-{c}", c))
+                         for clients in CREATES])
+
+    def of(rounds, key):
+        return [one[key] for one in rounds]
+    for clients, least, most in ((1, 0.55, 2), (16, 1.3, 1.25), (CLIENTS, 1.4, None)):
+        got = ours[clients]
+        table.add(f"durable stopped creates, {clients} client{'s' * (clients > 1)}", median(of(got, "rate")), "/s",
+                  median(of(raw, "rate")), "raw SQLite", least=least, spread=[of(got, "rate"), of(raw, "rate")])
+        table.add("  the daemon's CPU for one", median(of(got, "cpu")), "us", median(of(raw, "cpu")), "raw SQLite", most=most)
+        table.add("  p99 of one", median(of(got, "p99")), "ms")
+    table.add(f"  last of {MANY:,} (first as baseline)", ours[CLIENTS][-1]["rate"], "/s", ours[CLIENTS][0]["rate"], "first")
+    table.add("  share of a CPU the load itself takes", median(of(ours[CLIENTS], "load")), "")
+    assert cvms_of(few) == FEW and cvms_of(many) == FEW + CREATE_ROUNDS * sum(CREATES.values()) == MANY
 
 
 def cpu_seconds(pid):
@@ -249,6 +256,11 @@ def reads(few, many, table):
     table.add(f"  {MANY:,} CVMs, p50", many50, "ms", few50, f"{FEW:,} CVMs", most=1.3)
     table.add(f"  {MANY:,} CVMs, p99", many99, "ms", few99, f"{FEW:,} CVMs", most=1.3)
     table.add("  GET /healthz, p99 (p50 as baseline)", health99, "ms", health50, "p50")
+    sizes = [word for size in (1, 50, FEW) for word in (few.url, few.key, f"/api/v1/cvms/paginated?page_size={size}")]
+    rounds = [tool("load", "gets", READS // 10, *sizes) for _ in range(READ_ROUNDS)]
+    one, fifty, all_of_them = (median(us) / 1000 for us in zip(*(got["p50"] for got in rounds)))
+    table.add("GET /cvms/paginated, page of 50, p50", fifty, "ms", one, "page of 1", most=4)
+    table.add(f"  all {FEW:,} in one answer, p50", all_of_them, "ms", fifty, "page of 50", most=FEW / 50 * 1.5)
 
 
 # ---------------------------------------------------------------------- idle

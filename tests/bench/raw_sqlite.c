@@ -9,7 +9,7 @@
  * new IDs, and reserves the same capacity. Tables, columns, indices and triggers are those of the
  * file; journal and durability are those of the node (WAL, FULL). No rules are checked and nothing
  * is read back. Some transactions run before the measurement, so that the journal has the size that
- * it has in a node. Prints microseconds.
+ * it has in a node. Prints {"us", "cpu_us"}.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -228,7 +228,7 @@ int main(int argc, char **argv)
 {
 	static struct pattern rows[ROWS_MAX];
 	struct fresh f = { .cid = 1000000000 };
-	int64_t began = 0;
+	int64_t began = 0, cpu = 0;
 
 	if (argc != 3)
 		die("usage: raw_sqlite FILE COUNT");
@@ -240,8 +240,10 @@ int main(int argc, char **argv)
 			" AND promised + 1 <= total");
 
 	for (int i = -WARM_UP; i < count; i++) {
-		if (i == 0)
+		if (i == 0) {
 			began = now_us();
+			cpu = cpu_us();
+		}
 		freshen(&f, i);
 		step(begin);
 		take_capacity(take);
@@ -249,6 +251,7 @@ int main(int argc, char **argv)
 			write_row(&rows[k], &f);
 		step(commit);
 	}
-	(void)printf("%lld\n", (long long)(now_us() - began));
+	(void)printf("{\"us\": %lld, \"cpu_us\": %lld}\n", (long long)(now_us() - began),
+		     (long long)(cpu_us() - cpu));
 	return 0;
 }
