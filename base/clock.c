@@ -74,7 +74,7 @@ static char *put_digits(char *at, int n, int v, char end)
 }
 
 /* A list has up to three times for each row: strftime() and snprintf() take ten times as long.
- * Values from damaged rows must not end the daemon. */
+ * A damaged row may have any value: it is limited, so that the text is always a time. */
 char *clock_rfc3339(int64_t wall_ms, char out[CLOCK_TEXT])
 {
 	const int64_t ms = wall_ms < 0 ? 0 : wall_ms > LATEST_MS ? LATEST_MS : wall_ms;

@@ -189,7 +189,7 @@ const struct config_key config_keys[] = {
 	  .doc = "Maximum number of open streams of events, states and logs; more are refused "
 		 "with 429. A log without follow counts until it has been sent. The keys of one "
 		 "workspace together may use two thirds. Requests that wait for an operation "
-		 "(?wait=) and pages of more than 100 CVMs are counted separately, with the same "
+		 "(?wait=) and pages of more than 100 rows are counted separately, with the same "
 		 "limits.",
 	  .min = 1, .max = 1000000, .flags = KEY_RELOAD },
 	{ "api", "max_streams_per_caller", &type_int, AT(api.max_streams_per_caller),

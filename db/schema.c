@@ -790,8 +790,7 @@ static const char *const migrations[] = {
 	"''succeeded'', ''failed'', ''cancelled'')',"
 	" 'state = ''queued'' OR state = ''running'' OR state = ''succeeded''"
 	" OR state = ''failed'' OR state = ''cancelled''') WHERE name = 'operations';"
-	"PRAGMA writable_schema = RESET;"
-	"CREATE INDEX images_version ON images (v0 DESC, v1 DESC, v2 DESC, v3 DESC, id DESC);",
+	"PRAGMA writable_schema = RESET;",
 };
 
 int schema_version(void)

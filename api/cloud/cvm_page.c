@@ -4,7 +4,7 @@
  * A long page is read and written in pieces of PIECE_ROWS rows. In a turn of the loop one piece of
  * one page is written, and none while more than BACKLOG_MAX bytes wait for the client. So the loop
  * spends less than a millisecond at a time on pages, and the memory that a slow client holds is
- * BACKLOG_MAX and the text of one piece (about 130 KiB). No rows are kept between two pieces.
+ * BACKLOG_MAX and the text of one piece (130 to 170 KiB). No rows are kept between two pieces.
  *
  * The next piece begins behind the last row by its id: no row comes twice, and none is left out but
  * those that are deleted meanwhile. A page that cannot be completed is aborted, so that its client

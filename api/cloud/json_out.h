@@ -31,7 +31,8 @@ struct json_shared {
 void json_shared_set(struct json_shared *s, json_t *value);
 void json_shared_end(struct json_shared *s);
 
-/* Words, IDs, hex digits and checked names: ASCII that needs no escapes. */
+/* Words, IDs, hex digits and checked names: usually ASCII that needs no escapes. Other text, of a
+ * damaged row, is escaped. */
 void json_out_word(struct json_out *o, const char *key, const char *value);
 /* Any text, with '?' for each invalid byte; null for NULL and "". */
 void json_out_text_or_null(struct json_out *o, const char *key, const char *value);

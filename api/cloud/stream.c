@@ -87,10 +87,8 @@ static void stream_poll(struct stream *f, bool tick)
 	struct err ignored;
 
 	assert(!f->ended && f->call);
-	if (vmm_is_uncommitted(f->all->vmm) && f->ops->finite)
-		stream_poll_next(f);
-	else if (vmm_is_uncommitted(f->all->vmm))
-		stream_poll_soon(f);
+	if (vmm_is_uncommitted(f->all->vmm))
+		(f->ops->finite ? stream_poll_next : stream_poll_soon)(f);
 	else if (caller_still_valid(f->call, &ignored))
 		stream_finish(f, false);
 	else

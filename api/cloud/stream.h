@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * stream.h - answers that take time: event streams, followed logs, requests that wait for an
- * operation.
+ * operation, long pages of lists.
  *
  * A stream owns its call from stream_add() until stream_end(). It is polled after every commit and
- * every second, unless it is finite. It is ended when its client disconnects, its credential ends
- * (caller_still_valid()), or the daemon drains. One watch and one timer serve all streams; they
+ * every second; a finite one only when it requests a poll. It is ended when its client disconnects
+ * or its credential ends (caller_still_valid()), and when the daemon drains, unless it is finite.
+ * One watch and one timer serve all streams; they
  * exist only while there is a stream. Everything runs on the loop thread.
  */
 #ifndef TEEPOD_API_CLOUD_STREAM_H
@@ -22,12 +23,12 @@ struct stream;
 /* Each kind has a limit of its own: see stream_admit(). */
 enum stream_kind {
 	STREAM_ENDLESS,   /* until its client disconnects */
-	STREAM_LONG_POLL, /* one answer, when a condition is met or a time has passed */
+	STREAM_LONG_POLL, /* one answer, when a condition is met, in pieces, or after a time */
 };
 
 struct stream_ops {
-	/* Called after a commit and (@tick) every second; the database shows committed state. May
-	 * call stream_end(). */
+	/* Called after a commit and (@tick) every second, or on request; the database shows
+	 * committed state. May call stream_end(). */
 	void (*poll)(struct stream *f, bool tick);
 	/* Write the rest, if the client is still there (@client_gone false), and end the answer of
 	 * the call. */

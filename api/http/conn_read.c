@@ -271,7 +271,7 @@ static void conn_at_eof(struct conn *c)
 	switch (c->state) {
 	case CONN_CALL:
 		assert(c->req);
-		if (c->req->streaming || c->req->on_gone)
+		if (!c->req->finite && (c->req->streaming || c->req->on_gone))
 			conn_destroy(c);
 		break;
 	case CONN_LINGER:

@@ -12,7 +12,6 @@ import json
 import os
 import re
 import socket
-import struct
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,11 +21,19 @@ import pytest
 from node import Node, refused, until
 from test_bad_rows import spoil
 
-CVMS = 800
-LISTS = {"/cvms/paginated": "items", "/apps": "dstack_apps"}
+APPS, LATE, REPLICAS = 800, 150, 3
+CVMS = APPS + REPLICAS
+LISTS = {"/cvms/paginated": ("items", CVMS), "/apps": ("dstack_apps", APPS)}
 PAGE = "/cvms/paginated?page_size=1000"
 SLOW = 3    # api.max_streams_per_caller: as many long pages may be open
-PIECE, BACKLOG = 160 << 10, 64 << 10    # what waits for one client in the daemon; a piece has at most that
+PIECE, BACKLOG = 180 << 10, 64 << 10    # what waits for one client in the daemon; a piece has at most that
+
+
+def replicate(node):
+    """One app with several CVMs: the IDs of apps and CVMs that are created later differ."""
+    first = node.get("/cvms/paginated?page_size=1").ok().json["items"][0]["vm_uuid"]
+    for number in range(REPLICAS):
+        node.post(f"/cvms/{first}/replicas", json={"stopped": True, "name": f"replica-{number}"}).ok()
 
 
 def crowded():
@@ -36,7 +43,10 @@ def crowded():
     try:
         node.start()
         with concurrent.futures.ThreadPoolExecutor(8) as clients:
-            for made in clients.map(lambda number: node.try_create(stopped=True, name=f"crowd-{number}"), range(CVMS)):
+            for made in clients.map(lambda number: node.try_create(stopped=True, name=f"crowd-{number}"), range(APPS - LATE)):
+                made.ok()
+            replicate(node)
+            for made in clients.map(lambda number: node.try_create(stopped=True, name=f"crowd-{number}"), range(APPS - LATE, APPS)):
                 made.ok()
         node.settled()
         yield node
@@ -115,12 +125,14 @@ def body_of(got):
 @pytest.mark.parametrize("version", (25, 26))
 @pytest.mark.parametrize("path", LISTS)
 def test_a_long_page_has_the_rows_of_short_ones(crowd, path, version):
+    key, total = LISTS[path]
+
     def rows(page, size):
         body = crowd.get(f"{path}?page={page}&page_size={size}", version=version).ok().json
-        assert (body["page"], body["page_size"], body["total"], body["pages"]) == (page, size, CVMS, -(-CVMS // size))
-        return [re.sub(r"token=[^\"]*", "", json.dumps(row)) for row in body[LISTS[path]]]
-    short = [row for page in range(1, -(-CVMS // 100) + 1) for row in rows(page, 100)]
-    assert rows(1, 1000) == short and len(set(short)) == CVMS
+        assert (body["page"], body["page_size"], body["total"], body["pages"]) == (page, size, total, -(-total // size))
+        return [re.sub(r"token=[^\"]*", "", json.dumps(row)) for row in body[key]]
+    short = [row for page in range(1, -(-total // 100) + 1) for row in rows(page, 100)]
+    assert rows(1, 1000) == short and len(set(short)) == total
     assert rows(2, 110) == short[110:220]
     assert rows(1, 200) == short[:200]
     assert rows(5, 190) == short[760:]
@@ -132,10 +144,10 @@ def test_a_long_page_has_the_rows_of_short_ones(crowd, path, version):
 @pytest.mark.parametrize("path", LISTS)
 def test_a_long_page_keeps_to_its_filters(crowd, path):
     found = crowd.get(f"{path}?page_size=1000&search=crowd-1").ok().json
-    names = [row["name"] for row in found[LISTS[path]]]
-    assert len(names) == found["total"] == sum(f"crowd-{n}".startswith("crowd-1") for n in range(CVMS))
+    names = [row["name"] for row in found[LISTS[path][0]]]
+    assert len(names) == found["total"] == sum(f"crowd-{n}".startswith("crowd-1") for n in range(APPS))
     assert all(name.startswith("crowd-1") for name in names)
-    assert crowd.get(f"{path}?page_size=1000&node=elsewhere").ok().json[LISTS[path]] == []
+    assert crowd.get(f"{path}?page_size=1000&node=elsewhere").ok().json[LISTS[path][0]] == []
 
 
 def test_cvms_deleted_and_made_during_a_long_page_shift_no_other(crowd):
@@ -170,6 +182,12 @@ def test_slow_clients_get_all_of_a_long_page_and_hold_up_nobody(crowd):
     assert len(Reader(crowd).all()["items"]) == CVMS
 
 
+def test_a_client_that_sends_no_more_gets_all_of_a_long_page(crowd):
+    with Reader(crowd) as reader:
+        reader.socket.shutdown(socket.SHUT_WR)
+        assert len(reader.all()["items"]) == CVMS
+
+
 def rss(node):
     return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{node.process.pid}/status").read_text())[1]) << 10
 
@@ -193,10 +211,10 @@ def test_slow_clients_hold_little_memory(own_crowd):
 
 def test_clients_that_leave_during_a_long_page_leave_nothing_behind(crowd):
     for _ in range(5 * SLOW):
-        with Reader(crowd, "/apps?page_size=1000") as reader:
-            reader.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with Reader(crowd, "/apps?page_size=1000"):
+            pass
         until("the page is closed", lambda: not no_more_pages(crowd))
-    assert len(crowd.get("/apps?page_size=1000").ok().json["dstack_apps"]) == CVMS
+    assert len(crowd.get("/apps?page_size=1000").ok().json["dstack_apps"]) == APPS
     assert crowd.api("HEAD", "/apps?page_size=1000").ok().body == b""
 
 

@@ -22,6 +22,7 @@
 #include "db/cvms.h"
 #include "db/idempotency.h"
 #include "db/operations.h"
+#include "db/policies.h"
 #include "db/schema.h"
 #include "db/sql.h"
 #include "db/turn.h"
@@ -249,14 +250,44 @@ static int tables_built_by(sqlite3 *conn, const char *sql)
 	return n;
 }
 
+static int set_word(struct db *db, const char *column, const char *word)
+{
+	auto_free char *sql = xasprintf("UPDATE %s = '%s'", column, word);
+
+	(void)sqlite3_exec(db->conn, sql, NULL, NULL, NULL);
+	return sqlite3_extended_errcode(db->conn);
+}
+
+static void assert_schema_is_protected(struct db *db)
+{
+	int defensive = 0;
+
+	assert_int_equal(sqlite3_db_config(db->conn, SQLITE_DBCONFIG_DEFENSIVE, -1, &defensive),
+			 SQLITE_OK);
+	assert_true(defensive);
+	assert_int_equal(db_count(db, "PRAGMA writable_schema"), 0);
+	assert_int_equal(
+		sqlite3_exec(db->conn, "UPDATE sqlite_schema SET sql = sql", NULL, NULL, NULL),
+		SQLITE_ERROR);
+}
+
 /* A create executes both INSERTs. See migration 9. */
 static void a_check_of_words_builds_no_table_and_refuses_other_words(void **st)
 {
-	static const char *const columns[] = { "cvms SET desired",    "cvms SET observed",
-					       "cvms SET gpu_attach", "cvms SET restart_policy",
-					       "cvms SET ended",      "cvms SET turn",
-					       "cvms SET paused",     "operations SET kind",
-					       "operations SET state" };
+	static const char *const gpu_attach_words[] = { "", "listed", "all" };
+	static const struct {
+		const char *column;
+		const char *const *words;
+		size_t n;
+	} checks[] = { { "cvms SET desired", desired_word, DESIRED_MAX },
+		       { "cvms SET observed", observed_word, OBSERVED_MAX },
+		       { "cvms SET gpu_attach", gpu_attach_words, ARRAY_SIZE(gpu_attach_words) },
+		       { "cvms SET restart_policy", restart_policy_word, RESTART_POLICIES },
+		       { "cvms SET ended", ended_word, ENDED_MAX },
+		       { "cvms SET turn", turn_word, TURN_MAX },
+		       { "cvms SET paused", paused_word, PAUSED_MAX },
+		       { "operations SET kind", op_kind_word, OP_KINDS },
+		       { "operations SET state", op_state_word, OP_STATES } };
 	struct db *db;
 	struct err e;
 
@@ -267,15 +298,14 @@ static void a_check_of_words_builds_no_table_and_refuses_other_words(void **st)
 	assert_int_equal(tables_built_by(db->conn, "INSERT INTO operations DEFAULT VALUES"), 0);
 	assert_true(db_count(db, "SELECT count(*) FROM cvms") > 0);
 	assert_true(db_count(db, "SELECT count(*) FROM operations") > 0);
-	for (size_t i = 0; i < ARRAY_SIZE(columns); i++) {
-		auto_free char *bad = xasprintf("UPDATE %s = 'unheard-of'", columns[i]);
-
-		(void)sqlite3_exec(db->conn, bad, NULL, NULL, NULL);
-		assert_int_equal(sqlite3_extended_errcode(db->conn), SQLITE_CONSTRAINT_CHECK);
+	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
+		assert_int_equal(set_word(db, checks[i].column, "unheard-of"),
+				 SQLITE_CONSTRAINT_CHECK);
+		for (size_t k = 0; k < checks[i].n; k++)
+			assert_int_equal(set_word(db, checks[i].column, checks[i].words[k]),
+					 SQLITE_OK);
 	}
-	assert_int_equal(
-		sqlite3_exec(db->conn, "UPDATE sqlite_schema SET sql = sql", NULL, NULL, NULL),
-		SQLITE_ERROR); /* the schema is protected again */
+	assert_schema_is_protected(db);
 	db_close(db);
 }
 
