@@ -10,6 +10,9 @@
 #include "db/sql.h"
 #include "db/workspaces.h"
 
+/* A damaged row may have any amount. Sums, and products with 1 GiB, must not overflow. */
+#define AMOUNT_MAX (INT64_C(1) << 32)
+
 /* A CVM without gpu_attach has no devices (check.c). */
 #define DEVICES_OF(kind)                                                                     \
 	" iif(c.gpu_attach = '', 0, (SELECT count(*) FROM devices d WHERE d.cvm = c.id AND " \
@@ -68,10 +71,10 @@ static void read_cvm_row(struct db *db, sqlite3_stmt *st, void *row)
 	sql_text(st, k++, c->app_id, sizeof(c->app_id));
 	sql_text(st, k++, c->instance_id, sizeof(c->instance_id));
 	sql_text(st, k++, c->instance_type, sizeof(c->instance_type));
-	c->vcpus = sqlite3_column_int64(st, k++);
-	c->memory_mib = sqlite3_column_int64(st, k++);
-	c->disk_gib = sqlite3_column_int64(st, k++);
-	c->disk_made = sqlite3_column_int64(st, k++);
+	c->vcpus = sql_range(db, st, k++, 0, AMOUNT_MAX);
+	c->memory_mib = sql_range(db, st, k++, 0, AMOUNT_MAX);
+	c->disk_gib = sql_range(db, st, k++, 0, AMOUNT_MAX);
+	c->disk_made = sql_range(db, st, k++, 0, AMOUNT_MAX);
 	c->holds_cpu = sqlite3_column_int(st, k++);
 	c->cid = (uint32_t)sql_range(db, st, k++, 3, UINT32_MAX);
 	c->tdx = sqlite3_column_int(st, k++);
@@ -94,8 +97,8 @@ static void read_cvm_row(struct db *db, sqlite3_stmt *st, void *row)
 	c->pin_numa = sqlite3_column_int(st, k++);
 	sql_numbers(db, st, k++, c->numa_nodes, sizeof(c->numa_nodes));
 	sql_text(st, k++, c->gpu_attach, sizeof(c->gpu_attach));
-	c->given_vcpus = sql_range(db, st, k++, 0, INT64_MAX);
-	c->given_memory_mib = sql_range(db, st, k++, 0, INT64_MAX);
+	c->given_vcpus = sql_range(db, st, k++, 0, AMOUNT_MAX);
+	c->given_memory_mib = sql_range(db, st, k++, 0, AMOUNT_MAX);
 	read_cvm_policy(db, st, k, &c->policy);
 	k += POLICY_COLUMNS;
 	c->gpus = sqlite3_column_int64(st, k++);

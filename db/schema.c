@@ -873,7 +873,7 @@ static void remove_old_copies(const char *path)
 	for (size_t i = 0; i < found.gl_pathc; i++) {
 		char *name = found.gl_pathv[i];
 
-		if (is_copy_name(name, path, ".tmp"))
+		if (is_copy_name(name, path, ".tmp") || is_copy_name(name, path, ".tmp-journal"))
 			remove_copy(name);
 		if (!is_copy_name(name, path, ""))
 			continue;

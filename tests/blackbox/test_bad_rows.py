@@ -45,6 +45,23 @@ def test_an_unknown_word_is_an_error_that_names_it_and_the_others_go_on(spawn):
     assert_consistent(node)
 
 
+def test_an_amount_that_no_cvm_can_have_is_an_error_that_names_it(spawn):
+    node = spawn()
+    bad, good = node.create(stopped=True), node.create(stopped=True)
+    for column in ("vcpus", "memory_mib", "disk_gib", "disk_made", "given_vcpus", "given_memory_mib"):
+        was, = node.rows(f"select {column} from cvms where uuid = ?", bad.uuid)[0]
+        for value in (-1, 1 << 62):
+            spoil(node, (f"update cvms set {column} = ? where uuid = ?", value, bad.uuid))
+            for answer in (node.get(f"/cvms/{bad.uuid}"), node.post(f"/cvms/{bad.uuid}/replicas", json={"stopped": True}),
+                           bad.request("start"), node.api("PATCH", f"/cvms/{bad.uuid}/resources", json={"vcpu": 2})):
+                named(answer, f"cvms.{column}", str(value))
+            node.get(f"/cvms/{good.uuid}").ok()
+        spoil(node, (f"update cvms set {column} = ? where uuid = ?", was, bad.uuid))
+    bad.do("start")
+    bad.becomes("running")
+    assert_consistent(node)
+
+
 def test_an_operation_of_an_unknown_kind_does_not_keep_the_daemon_from_starting(spawn):
     node = spawn()
     cvm, other = node.create(stopped=True), node.create(stopped=True)

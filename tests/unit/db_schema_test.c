@@ -143,6 +143,7 @@ static void a_migration_keeps_two_copies_and_the_files_of_the_operator(void **st
 	touch_beside(".v1-200");
 	touch_beside(".v1-300.tmp"); /* half of a copy, later than both */
 	touch_beside(".v1-400.tmp");
+	touch_beside(".v1-400.tmp-journal");
 	touch_beside(".v1-123.gz"); /* of the operator */
 	touch_beside(".v1-50-saved");
 	assert_int_equal(db_open(db_fixture_path, &db, &e), 0);
@@ -151,6 +152,7 @@ static void a_migration_keeps_two_copies_and_the_files_of_the_operator(void **st
 	assert_true(is_beside(".v1-200")); /* the other one that stays was made by this migration */
 	assert_false(is_beside(".v1-300.tmp"));
 	assert_false(is_beside(".v1-400.tmp"));
+	assert_false(is_beside(".v1-400.tmp-journal"));
 	assert_true(is_beside(".v1-123.gz"));
 	assert_true(is_beside(".v1-50-saved"));
 	assert_int_equal(copies(&g), 0);
