@@ -12,7 +12,7 @@
 #include <uv.h>
 
 #include "base/lanes.h"
-#include "vmm/op/child.h"
+#include "vmm/virt/child.h"
 
 struct call {
 	char *argv[4];

@@ -17,7 +17,7 @@
 #include "base/strings.h"
 #include "tests/unit/temp_dir.h"
 #include "vmm/guest/disk.h"
-#include "vmm/op/child.h"
+#include "vmm/virt/child.h"
 
 /* One L1 entry for 512 MiB: the first sizes fill a part of one cluster with them, the others need
  * a whole one, and more. */

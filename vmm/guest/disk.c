@@ -32,7 +32,7 @@
 #include "base/own.h"
 #include "base/strings.h"
 #include "vmm/guest/disk.h"
-#include "vmm/op/child.h"
+#include "vmm/virt/child.h"
 
 /* Header of a qcow2 file (QEMU docs/interop/qcow2.txt), big-endian. */
 struct qcow2 {

@@ -17,8 +17,8 @@
 #include "base/array.h"
 #include "base/own.h"
 #include "base/strings.h"
-#include "vmm/op/child.h"
 #include "vmm/guest/share_disk.h"
+#include "vmm/virt/child.h"
 
 #define LABEL "DSTACKSHR"
 

@@ -20,7 +20,7 @@
 
 #include "base/fd.h"
 #include "base/lanes.h"
-#include "vmm/op/child.h"
+#include "vmm/virt/child.h"
 #include "vmm/virt/xml_out.h"
 
 extern char **environ;

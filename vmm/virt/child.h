@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * child.h - run another program and wait for its end.
  */
-#ifndef TEEPOD_VMM_OP_CHILD_H
-#define TEEPOD_VMM_OP_CHILD_H
+#ifndef TEEPOD_VMM_VIRT_CHILD_H
+#define TEEPOD_VMM_VIRT_CHILD_H
 
 #include "base/err.h"
 
