@@ -19,9 +19,10 @@ struct call {
 	int r;
 	struct err e;
 	bool over;
+	char out[15];
 };
 
-static void work(void *arg)
+static void work_run(void *arg)
 {
 	struct call *c = arg;
 
@@ -42,7 +43,7 @@ static void cancel(uv_timer_t *t)
 }
 
 /* As a job with @deadline_ms that is cancelled after @cancel_ms; 0: never. */
-static void run(struct call *c, unsigned deadline_ms, unsigned cancel_ms)
+static void run(struct call *c, void (*work)(void *), unsigned deadline_ms, unsigned cancel_ms)
 {
 	const struct job_calls calls = { .lane = LANE_SHORT,
 					 .what = "a child",
@@ -80,14 +81,14 @@ static void exit_status_and_first_output_are_reported(void **st)
 	struct call none = { .argv = { (char[]){ "/nonexistent/program" }, NULL } };
 
 	(void)st;
-	run(&good, 10000, 0);
+	run(&good, work_run, 10000, 0);
 	assert_int_equal(good.r, 0);
-	run(&bad, 10000, 0);
+	run(&bad, work_run, 10000, 0);
 	assert_int_equal(bad.r, -ERR_HOST);
 	assert_string_equal(bad.e.text, "sh failed: first");
-	run(&noisy, 10000, 0);
+	run(&noisy, work_run, 10000, 0);
 	assert_string_equal(noisy.e.text, "sh failed: the cause");
-	run(&none, 10000, 0);
+	run(&none, work_run, 10000, 0);
 	assert_int_equal(none.e.sys, ENOENT);
 }
 
@@ -96,7 +97,7 @@ static void a_child_is_killed_at_its_deadline(void **st)
 	struct call c = { .argv = { (char[]){ "sleep" }, (char[]){ "600" }, NULL } };
 
 	(void)st;
-	run(&c, 300, 0);
+	run(&c, work_run, 300, 0);
 	assert_int_equal(c.r, -ERR_TIMEOUT);
 	assert_non_null(strstr(c.e.text, "sleep did not end in time"));
 }
@@ -106,7 +107,7 @@ static void a_child_is_killed_when_its_job_is_cancelled(void **st)
 	struct call c = { .argv = { (char[]){ "sleep" }, (char[]){ "600" }, NULL } };
 
 	(void)st;
-	run(&c, 600 * 1000, 100);
+	run(&c, work_run, 600 * 1000, 100);
 	assert_int_equal(c.r, -ERR_CANCELLED);
 }
 
@@ -117,8 +118,35 @@ static void a_child_that_closed_its_output_is_still_waited_for(void **st)
 				    (char[]){ "exec 2>&-; sleep 600" }, NULL } };
 
 	(void)st;
-	run(&c, 300, 0);
+	run(&c, work_run, 300, 0);
 	assert_int_equal(c.r, -ERR_TIMEOUT);
+}
+
+static void work_output(void *arg)
+{
+	struct call *c = arg;
+
+	c->r = child_output(c->argv, c->out, sizeof(c->out), &c->e);
+}
+
+static void the_first_output_that_fits_is_text(void **st)
+{
+	struct call few = { .argv = { (char[]){ "sh" }, (char[]){ "-c" },
+				      (char[]){ "echo 1; echo 2 >&2; echo 3" }, NULL } };
+	struct call many = { .argv = { (char[]){ "seq" }, (char[]){ "100000" }, NULL } };
+	struct call bad = { .argv = { (char[]){ "sh" }, (char[]){ "-c" },
+				      (char[]){ "echo 1; echo cause >&2; exit 1" }, NULL } };
+
+	(void)st;
+	run(&few, work_output, 10000, 0);
+	assert_int_equal(few.r, 0);
+	assert_string_equal(few.out, "1\n3\n");
+	run(&many, work_output, 10000, 0);
+	assert_int_equal(many.r, 0);
+	assert_string_equal(many.out, "1\n2\n3\n4\n5\n6\n7\n");
+	run(&bad, work_output, 10000, 0);
+	assert_int_equal(bad.r, -ERR_HOST);
+	assert_string_equal(bad.out, "");
 }
 
 int main(void)
@@ -127,6 +155,7 @@ int main(void)
 		cmocka_unit_test(exit_status_and_first_output_are_reported),
 		cmocka_unit_test(a_child_is_killed_at_its_deadline),
 		cmocka_unit_test(a_child_is_killed_when_its_job_is_cancelled),
+		cmocka_unit_test(the_first_output_that_fits_is_text),
 		cmocka_unit_test(a_child_that_closed_its_output_is_still_waited_for),
 	};
 

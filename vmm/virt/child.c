@@ -6,6 +6,7 @@
  * this child is waited for, by its pid: the process also is the parent of QEMU processes, which
  * libvirt reaps.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -14,6 +15,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -74,14 +76,17 @@ static int child_wait(int pidfd, int fd, struct child_stderr *w)
 	}
 }
 
-static int child_spawn(char *const argv[], int stderr_fd, pid_t *pid)
+static int child_spawn(char *const argv[], int stdout_fd, int stderr_fd, pid_t *pid)
 {
 	posix_spawn_file_actions_t fa;
 	int r;
 
 	(void)posix_spawn_file_actions_init(&fa);
 	(void)posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
-	(void)posix_spawn_file_actions_addopen(&fa, 1, "/dev/null", O_WRONLY, 0);
+	if (stdout_fd >= 0)
+		(void)posix_spawn_file_actions_adddup2(&fa, stdout_fd, 1);
+	else
+		(void)posix_spawn_file_actions_addopen(&fa, 1, "/dev/null", O_WRONLY, 0);
 	(void)posix_spawn_file_actions_adddup2(&fa, stderr_fd, 2);
 	r = posix_spawnp(pid, argv[0], &fa, NULL, argv, environ);
 	(void)posix_spawn_file_actions_destroy(&fa);
@@ -110,7 +115,7 @@ static int child_result(const char *program, int status, struct child_stderr *w,
 	return err_set(e, ERR_HOST, "%s failed: %s", program, cause);
 }
 
-int child_run(char *const argv[], struct err *e)
+static int child_run_to(char *const argv[], int stdout_fd, struct err *e)
 {
 	auto_close int out = -1, pidfd = -1;
 	struct child_stderr w = { 0 };
@@ -120,7 +125,7 @@ int child_run(char *const argv[], struct err *e)
 	if (pipe2(pipe_fd, O_CLOEXEC) < 0)
 		return err_sys(e, errno, "cannot run %s", argv[0]);
 	out = pipe_fd[0];
-	r = child_spawn(argv, pipe_fd[1], &pid);
+	r = child_spawn(argv, stdout_fd, pipe_fd[1], &pid);
 	close(pipe_fd[1]);
 	if (r)
 		return err_sys(e, r, "cannot run %s", argv[0]);
@@ -135,4 +140,29 @@ int child_run(char *const argv[], struct err *e)
 		return err_set(e, ERR_CANCELLED, "%s was killed because its job was cancelled",
 			       argv[0]);
 	return child_result(argv[0], status, &w, e);
+}
+
+int child_run(char *const argv[], struct err *e)
+{
+	return child_run_to(argv, -1, e);
+}
+
+/* A file takes all of the output, so that nothing has to be read while the program runs. */
+int child_output(char *const argv[], char *out, size_t n, struct err *e)
+{
+	auto_close int fd = memfd_create("output", MFD_CLOEXEC);
+	ssize_t got;
+	int r;
+
+	assert(n > 0);
+	if (fd < 0)
+		return err_sys(e, errno, "cannot run %s", argv[0]);
+	r = child_run_to(argv, fd, e);
+	if (r)
+		return r;
+	got = pread(fd, out, n - 1, 0);
+	if (got < 0)
+		return err_sys(e, errno, "output of %s", argv[0]);
+	out[got] = '\0';
+	return 0;
 }
