@@ -2,7 +2,12 @@
 """Health, readiness, metrics, GET /node and request ids."""
 
 import re
+import subprocess
 import uuid
+
+import pytest
+
+import qemu_capabilities
 
 LINE = re.compile(r'^[a-zA-Z_:][a-zA-Z0-9_:]*(\{([a-zA-Z_]\w*="(\\.|[^"\\])*",?)*\})? (-?[0-9.eE+-]+|NaN|[+-]Inf)$')
 
@@ -12,6 +17,19 @@ def test_health_and_readiness_are_open_and_say_so(node):
         answer = node.api("GET", path, prefix="", key=None)
         assert answer.status == 200, answer
         assert node.api("HEAD", path, prefix="", key=None).status in (200, 405)
+
+
+def test_a_first_start_probes_no_other_qemu_than_that_of_its_guests(spawn, monkeypatch):
+    """A node is ready when libvirt has probed. The probe of each QEMU takes about a second, half of it fixed delays in libvirt."""
+    monkeypatch.setattr(qemu_capabilities, "lend", lambda cache: None)
+    node = spawn()
+    if node.hypervisor:
+        pytest.skip("a libvirtd has probed before the node starts")
+    node.create()
+    probed = [re.search("<emulator>(.*)</emulator>", path.read_text())[1] for path in node.embed.glob("cache/qemu/capabilities/*.xml")]
+    assert len(probed) == 1 and probed[0].endswith("qemu-system-x86_64"), probed
+    told = subprocess.run([probed[0], "--version"], capture_output=True, text=True, check=True).stdout.split()[3]
+    assert node.get("/node")["hypervisor"]["qemu"] == told
 
 
 def test_metrics_are_well_formed_and_count_what_happens(node):

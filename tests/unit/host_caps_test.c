@@ -149,23 +149,6 @@ static void the_qemu_user_is_read_from_libvirts_dac_label(void **st)
 	assert_false(c.has_user);
 }
 
-#define GUEST(arch, domains) \
-	"<guest><os_type>hvm</os_type><arch name='" arch "'>" domains "</arch></guest>"
-#define GUESTS(guests) "<capabilities>" guests "</capabilities>"
-#define EMULATED       "<domain type='qemu'/>"
-
-static void kvm_is_available_if_libvirt_offers_it_for_this_architecture(void **st)
-{
-	(void)st;
-	assert_true(host_caps_offer_kvm(
-		GUESTS(GUEST("i686", EMULATED) GUEST("x86_64", EMULATED "<domain type='kvm'/>"))));
-	assert_false(host_caps_offer_kvm(GUESTS(GUEST("x86_64", EMULATED))));
-	assert_false(host_caps_offer_kvm(
-		GUESTS(GUEST("i686", EMULATED "<domain type='kvm'/>") GUEST("x86_64", EMULATED))));
-	assert_false(host_caps_offer_kvm(GUESTS("")));
-	assert_false(host_caps_offer_kvm("no xml"));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -174,7 +157,6 @@ int main(void)
 		cmocka_unit_test(iommufd_is_available_if_libvirt_reports_it),
 		cmocka_unit_test(
 			the_cpu_check_is_slow_where_libvirt_or_qemu_is_old_and_can_be_turned_off),
-		cmocka_unit_test(kvm_is_available_if_libvirt_offers_it_for_this_architecture),
 		cmocka_unit_test(the_qemu_user_is_read_from_libvirts_dac_label),
 	};
 

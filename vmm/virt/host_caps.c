@@ -16,6 +16,7 @@
 
 #include "base/fd.h"
 #include "base/own.h"
+#include "vmm/virt/child.h"
 #include "vmm/virt/host_caps.h"
 #include "vmm/virt/virt_error.h"
 
@@ -170,60 +171,90 @@ static bool kvm_works(void)
 	return fd >= 0 && cpu_virtualizes();
 }
 
-/* A TD is a KVM guest, so the query must be about KVM guests. Without KVM libvirt rejects the
- * query. This follows what libvirt itself offers; kvm_works() is stricter, for ordinary guests.
- */
-bool host_caps_offer_kvm(const char *xml)
+static int hint_emulator(int r, struct err *e)
 {
-	auto_xml xmlDoc *doc =
-		xmlReadMemory(xml, (int)strlen(xml), NULL, NULL,
-			      XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
-	char offered[8];
-
-	if (!doc)
-		return false;
-	xpath_string(doc,
-		     "boolean(/capabilities/guest[os_type='hvm']/arch[@name='x86_64']/"
-		     "domain[@type='kvm'])",
-		     offered, sizeof(offered));
-	return !strcmp(offered, "true");
+	if (r &&
+	    (strstr(e->text, "find suitable emulator") || strstr(e->text, "find any emulator")))
+		err_hint(e, "install qemu-system-x86");
+	return r;
 }
 
-int host_caps_probe(virConnectPtr conn, const char *emulator, struct hv_caps *ret, struct err *e)
+/* The version of libvirt's default QEMU, and QEMU's user. */
+static int query_version_and_user(virConnectPtr conn, unsigned long *version, struct hv_caps *caps,
+				  struct err *e)
 {
-	struct hv_caps caps = { .kvm = kvm_works() };
-	unsigned long libvirt = 0, qemu = 0;
-	auto_free char *xml = NULL, *host = NULL;
+	auto_free char *xml = NULL;
 
-	if (virConnectGetLibVersion(conn, &libvirt) || virConnectGetVersion(conn, &qemu)) {
-		int r = virt_err(e, "hypervisor version");
-
-		if (strstr(e->text, "Cannot find suitable emulator"))
-			err_hint(e, "install qemu-system-x86");
-		return r;
-	}
-	host = virConnectGetCapabilities(conn);
-	if (!host)
+	if (virConnectGetVersion(conn, version))
+		return hint_emulator(virt_err(e, "hypervisor version"), e);
+	xml = virConnectGetCapabilities(conn);
+	if (!xml)
 		return virt_err(e, "hypervisor capabilities");
-	host_caps_user(host, &caps);
-	caps.by_group = caps.has_user && geteuid() != 0;
-	xml = virConnectGetDomainCapabilities(conn, emulator, "x86_64", "q35",
-					      host_caps_offer_kvm(host) ? "kvm" : "qemu", 0);
-	if (!xml) {
+	host_caps_user(xml, caps);
+	caps->by_group = caps->has_user && geteuid() != 0;
+	return 0;
+}
+
+/* "QEMU emulator version 7.2.22 (...)" -> 7002022 */
+static int ask_emulator(char *emulator, unsigned long *ret, struct err *e)
+{
+	char *argv[] = { emulator, (char[]){ "--version" }, NULL };
+	unsigned long major, minor, patch;
+	char text[64];
+	int r = child_output(argv, text, sizeof(text), e);
+
+	if (r)
+		return r;
+	if (sscanf(text, "QEMU emulator version %lu.%lu.%lu", &major, &minor, &patch) != 3)
+		return err_set(e, ERR_HOST, "%s --version does not tell a version of QEMU",
+			       emulator);
+	*ret = major * 1000000 + minor * 1000 + patch;
+	return 0;
+}
+
+/* The embedded driver runs QEMU as the user of this process. For the version of QEMU, and for the
+ * capabilities of the host, libvirt would read the capabilities of QEMU for i686 as well, or probe
+ * it, although no guest uses it. QEMU itself tells its version faster. */
+static int read_embedded(const char *xml, unsigned long libvirt, struct hv_caps *caps,
+			 struct err *e)
+{
+	unsigned long version = 0;
+	int r = host_caps_read(xml, libvirt, 0, caps, e);
+
+	if (!r)
+		r = ask_emulator(caps->emulator, &version, e);
+	return r ? r : host_caps_read(xml, libvirt, version, caps, e);
+}
+
+int host_caps_probe(virConnectPtr conn, const char *emulator, bool embedded, struct hv_caps *ret,
+		    struct err *e)
+{
+	struct hv_caps caps = { .kvm = kvm_works(), .has_user = geteuid() == 0 };
+	unsigned long libvirt = 0, qemu = 0;
+	auto_free char *xml = NULL;
+	int r = virConnectGetLibVersion(conn, &libvirt) ? virt_err(e, "hypervisor version") : 0;
+
+	if (!r && !embedded)
+		r = query_version_and_user(conn, &qemu, &caps, e);
+	if (r)
+		return r;
+	/* Without a type libvirt describes KVM guests if it offers them, as a TD requires.
+	 * kvm_works() is stricter, for ordinary guests. */
+	xml = virConnectGetDomainCapabilities(conn, emulator, "x86_64", "q35", NULL, 0);
+	if (xml) {
+		r = embedded ? read_embedded(xml, libvirt, &caps, e)
+			     : host_caps_read(xml, libvirt, qemu, &caps, e);
+		if (r)
+			return r;
+	} else {
 		hv_version_text(libvirt, caps.libvirt);
 		hv_version_text(qemu, caps.qemu);
-		int r = virt_err(e, "hypervisor capabilities");
-
+		r = hint_emulator(virt_err(e, "hypervisor capabilities"), e);
 		/* The test driver has no domain capabilities, and everything else works with it. */
 		if (r != -ERR_UNSUPPORTED)
 			return r;
 		(void)snprintf(caps.tdx_reason, sizeof(caps.tdx_reason),
 			       "this hypervisor driver does not support TDX");
-	} else {
-		int r = host_caps_read(xml, libvirt, qemu, &caps, e);
-
-		if (r)
-			return r;
 	}
 	*ret = caps;
 	return 0;

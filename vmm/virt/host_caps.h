@@ -10,15 +10,13 @@
 #include "vmm/virt/hv_caps.h"
 
 /* [job] Query libvirt and the host. @emulator: the QEMU binary to query; NULL: libvirt's default.
- */
-int host_caps_probe(virConnectPtr conn, const char *emulator, struct hv_caps *ret, struct err *e);
+ * @embedded: the driver runs in this process. */
+int host_caps_probe(virConnectPtr conn, const char *emulator, bool embedded, struct hv_caps *ret,
+		    struct err *e);
 
 /* Pure. Read QEMU's user from the host capabilities document. caps->has_user is false if it names
  * none. */
 void host_caps_user(const char *xml, struct hv_caps *caps);
-
-/* Pure. True if the host capabilities document offers x86_64 guests of type kvm. */
-bool host_caps_offer_kvm(const char *xml);
 
 /* Pure. Fill @caps from a domain capabilities document. The versions are numbered as libvirt does.
  */

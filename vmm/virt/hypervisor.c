@@ -215,7 +215,8 @@ static void connect_work(void *arg)
 	if (open_connection(a))
 		return;
 	callback = watch_connection(a);
-	if (callback >= 0 && !host_caps_probe(a->conn, a->h->emulator, &a->caps, &a->e)) {
+	if (callback >= 0 &&
+	    !host_caps_probe(a->conn, a->h->emulator, a->h->embed_root != NULL, &a->caps, &a->e)) {
 		a->callback = callback;
 		return;
 	}
