@@ -293,7 +293,7 @@ def test_a_guest_that_runs_out_of_space_while_the_daemon_is_down_is_found_paused
     write(cvm)
     # Folders of guests that ended while the daemon was down may be left.
     monitor = max(tiny.embed.glob("lib/qemu/domain-*/monitor.sock"), key=lambda path: path.stat().st_mtime)
-    until("QEMU has paused it", lambda: qmp_command(monitor, "query-status")["status"] == "io-error")
+    until("QEMU has paused it", lambda: qmp_command(monitor, "query-status")["status"] == "io-error", 60)
     tiny.start()
     until(lambda: f"paused: {cvm.get()}", lambda: is_paused(cvm, "nospc"))
     assert ("paused", "nospc") in pauses(tiny, cvm)[cvm.observed:]
