@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# teepod: make | make demo | make test | make torture | make test-tdx | make run | make asan tsan lint fuzz bench | make install DESTDIR=
+# teepod: make | make demo | make test | make torture | make test-tdx | make run | make asan tsan lint fuzz bench bench-quick | make install DESTDIR=
 
 ifeq ($(origin CC),default)
 CC       := gcc
@@ -41,7 +41,7 @@ UNITS    := $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/*_test.c
 FUZZERS  := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
 BENCHES  := $(patsubst tests/bench/%.c,$(O)/bench/%,$(filter-out %/http.c %/tool.c,$(wildcard tests/bench/*.c)))
 
-.PHONY: all setup setup-demo demo-image demo run test unit blackbox torture test-tdx asan tsan lint format fuzz bench install clean
+.PHONY: all setup setup-demo demo-image demo run test unit blackbox torture test-tdx asan tsan lint format fuzz bench bench-quick install clean
 
 all: $(O)/teepod
 
@@ -174,9 +174,10 @@ $(O)/fuzz/%: tests/fuzz/%.c $(O)/libteepod.a
 	@mkdir -p $(@D)
 	@echo "LD $@"; $(CC) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $(filter-out %.h,$^) $(PKG_LIBS)
 
-bench: setup
+# PEER=/path/to/dstack-vmm: measure it, too. TEEPOD_BIN=/path/to/teepod: measure another build of the daemon, e.g. the one before a change.
+bench bench-quick: setup
 	@$(MAKE) --no-print-directory all build-benches demo-image
-	@tests/bench/run.sh
+	@tests/bench/run.sh $(if $(filter bench-quick,$@),--size quick) $(if $(PEER),--peer "$(PEER)")
 
 install: all
 	install -D -m 755 $(O)/teepod $(DESTDIR)$(PREFIX)/bin/teepod

@@ -4,9 +4,10 @@
  *
  *	libvirt_client ROOT FOLDER
  *
- * ROOT is the root of an embedded driver, not shared with the node. FOLDER/N contains domain.xml
- * and all files that it names. Reads commands from standard input, one per line. The answer to each
- * is its duration in microseconds:
+ * ROOT is the root of an embedded driver, not shared with a running node. FOLDER/N contains
+ * domain.xml and all files that it names. Prints "ready N" when it is connected and has found the N
+ * guests of an earlier process. Then it reads commands from standard input, one per line. The
+ * answer to each is its duration in microseconds:
  *
  *	boot COUNT    define and create guests 0..COUNT-1 in parallel, until all printed a line
  *	row COUNT N   the same with N threads; each takes the next guest when its guest printed
@@ -177,6 +178,25 @@ static void ignore_error(void *arg, virErrorPtr e)
 	(void)e;
 }
 
+/* Guests of an earlier process of this root are found again by threads of the driver. Each holds
+ * its domain meanwhile, so a question to the domain waits for it. */
+static int wait_for_found_guests(virConnectPtr conn)
+{
+	virDomainMemoryStatStruct stats[VIR_DOMAIN_MEMORY_STAT_NR];
+	virDomainPtr *found = NULL;
+	int n = virConnectListAllDomains(conn, &found, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
+
+	if (n < 0)
+		failed("list");
+	for (int i = 0; i < n; i++) {
+		if (virDomainMemoryStats(found[i], stats, VIR_DOMAIN_MEMORY_STAT_NR, 0) < 0)
+			failed("found guest");
+		(void)virDomainFree(found[i]);
+	}
+	free(found);
+	return n;
+}
+
 static virConnectPtr connect_root(const char *root)
 {
 	char uri[600];
@@ -204,7 +224,7 @@ int main(int argc, char **argv)
 	if (argc != 3)
 		die("usage: libvirt_client ROOT FOLDER");
 	virConnectPtr conn = connect_root(argv[1]);
-	(void)printf("ready\n");
+	(void)printf("ready %d\n", wait_for_found_guests(conn));
 	(void)fflush(stdout);
 	while (fgets(line, sizeof(line), stdin)) {
 		int64_t us;

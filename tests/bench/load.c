@@ -2,10 +2,10 @@
  * load.c - generate load on a node's API and measure it from outside.
  *
  *	load creates URL KEY CLIENTS COUNT PREFIX
- *		Create stopped CVMs. Prints {"us", "p50", "p99", "cpu_us"}.
+ *		Create stopped CVMs. Prints {"us", "made", "refused", "p50", "p99",
+ *		"refused_p50", "cpu_us"}; p50 and p99 are those of the made ones.
  *	load admissions URL KEY CLIENTS COUNT PREFIX
- *		The same on a node that may refuse for lack of capacity. Prints {"us", "made",
- *		"refused", "made_p50", "refused_p50"}; with one client, the cost of one decision.
+ *		The same on a node that may refuse for lack of a slot.
  *	load gets ROUNDS {URL KEY PATH}...
  *		Read each path in turn, on one connection each. Prints {"p50": [...], "p99": [...]}.
  *	load boot URL KEY CVMS_FOLDER COUNT PREFIX
@@ -13,6 +13,9 @@
  *		{"us", "uuids"}.
  *	load stop URL KEY UUID...
  *		Stop CVMs in parallel, until each operation has ended. Prints {"us"}.
+ *
+ * With --peer before the verb, the server is a dstack-vmm, which ignores KEY. It has no operations:
+ * a stop ends when the state in its list is "stopped".
  *
  * All times are microseconds. Connections are opened before the measurement starts.
  */
@@ -24,21 +27,6 @@
 #include "tests/bench/tool.h"
 
 enum { FIRST_LINE_S = 120 };
-
-static int ascending(const void *a, const void *b)
-{
-	const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-/* A quantile of sorted samples. */
-static long long quantile(const int64_t *sorted, size_t n, unsigned percent)
-{
-	size_t i = n * percent / 100;
-
-	return (long long)sorted[i < n ? i : n - 1];
-}
 
 static struct http_conn *open_all(const char *url, const char *key, size_t n)
 {
@@ -63,85 +51,84 @@ static void must(const struct http_conn *c, int low, int high)
 		    c->body);
 }
 
+/* What differs between the two servers, apart from how a stop is followed. */
+struct dialect {
+	const char *create_path, *id, *log_folder, *rest; /* rest: of the body of a create */
+};
+
+static const struct dialect node_api = {
+	.create_path = "/api/v1/cvms",
+	.id = "vm_uuid",
+	.log_folder = "/logs",
+	.rest = "\"compose_file\":{\"docker_compose_file\":"
+		"\"services:\\n  web:\\n    image: nginx:1.27\\n\"}",
+};
+
+static const struct dialect peer_api = {
+	.create_path = "/prpc/CreateVm?json",
+	.id = "id",
+	.log_folder = "",
+	.rest = "\"no_tee\":true,\"compose_file\":\"{\\\"manifest_version\\\":2,\\\"name\\\":"
+		"\\\"web\\\","
+		"\\\"runner\\\":\\\"docker-compose\\\",\\\"docker_compose_file\\\":"
+		"\\\"services:\\\\n  web:\\\\n    image: nginx:1.27\\\\n\\\"}\"",
+};
+
+static const struct dialect *dialect = &node_api;
+
 static void send_create(struct http_conn *c, const char *prefix, size_t number, int stopped)
 {
 	char body[512];
 
 	(void)snprintf(body, sizeof(body),
 		       "{\"name\":\"%s-%zu\",\"image\":\"teepod-boot\",\"vcpu\":1,\"memory\":32,"
-		       "\"disk_size\":1,\"stopped\":%s,\"compose_file\":{\"docker_compose_file\":"
-		       "\"services:\\n  web:\\n    image: nginx:1.27\\n\"}}",
-		       prefix, number, stopped ? "true" : "false");
-	http_send(c, "POST", "/api/v1/cvms", body);
+		       "\"disk_size\":1,\"stopped\":%s,%s}",
+		       prefix, number, stopped ? "true" : "false", dialect->rest);
+	http_send(c, "POST", dialect->create_path, body);
 }
 
 /* ------------------------------------------------------------------ creates */
 
 struct creates {
 	const char *prefix;
-	size_t next, count, done;
-	int64_t *us;
+	int may_refuse;
+	size_t next, count, n[2];
+	int64_t *us[2]; /* 0: created, 1: refused for lack of a slot */
 };
+
+static int lacks_slot(const struct http_conn *c)
+{
+	char code[32];
+
+	if (c->status != 400)
+		return 0;
+	http_field(c, "error_code", code, sizeof(code));
+	return !strcmp(code, "ERR-02-005");
+}
 
 static void created(struct http_conn *c, void *arg)
 {
 	struct creates *l = arg;
+	int refused = l->may_refuse && lacks_slot(c);
 
-	must(c, 200, 201);
-	l->us[l->done++] = c->us;
-	if (l->next < l->count)
-		send_create(c, l->prefix, l->next++, 1);
-}
-
-static void creates(char **arg)
-{
-	size_t clients = strtoul(arg[2], NULL, 10);
-	struct creates l = { .prefix = arg[4], .count = strtoul(arg[3], NULL, 10) };
-	struct http_conn *conns = open_all(arg[0], arg[1], clients);
-	int64_t began, us;
-
-	l.us = need(calloc(l.count, sizeof(*l.us)));
-	began = now_us();
-	for (; l.next < clients && l.next < l.count; l.next++)
-		send_create(&conns[l.next], l.prefix, l.next, 1);
-	http_run(conns, clients, created, &l);
-	us = now_us() - began;
-	qsort(l.us, l.count, sizeof(*l.us), ascending);
-	(void)printf("{\"us\": %lld, \"p50\": %lld, \"p99\": %lld, \"cpu_us\": %lld}\n",
-		     (long long)us, quantile(l.us, l.count, 50), quantile(l.us, l.count, 99),
-		     (long long)cpu_us());
-	close_all(conns, clients);
-	free(l.us);
-}
-
-/* ------------------------------------------------------------------ admissions */
-
-struct admissions {
-	const char *prefix;
-	size_t next, count, n[2];
-	int64_t *us[2]; /* 0: created, 1: refused */
-};
-
-static void decided(struct http_conn *c, void *arg)
-{
-	struct admissions *l = arg;
-	int refused = c->status == 400;
-	char code[32] = "";
-
-	if (refused)
-		http_field(c, "error_code", code, sizeof(code));
-	if (refused ? strncmp(code, "ERR-02-", 7) != 0 : c->status != 200)
-		die("response %d: %.*s", c->status, (int)(c->body_len < 400 ? c->body_len : 400),
-		    c->body);
+	if (!refused)
+		must(c, 200, 201);
 	l->us[refused][l->n[refused]++] = c->us;
 	if (l->next < l->count)
 		send_create(c, l->prefix, l->next++, 1);
 }
 
-static void admissions(char **arg)
+static long long p_of(const struct creates *l, int refused, unsigned percent)
+{
+	return l->n[refused] ? quantile(l->us[refused], l->n[refused], percent) : 0;
+}
+
+static void creates(char **arg, int may_refuse)
 {
 	size_t clients = strtoul(arg[2], NULL, 10);
-	struct admissions l = { .prefix = arg[4], .count = strtoul(arg[3], NULL, 10) };
+	struct creates l = { .prefix = arg[4],
+			     .may_refuse = may_refuse,
+			     .count = strtoul(arg[3], NULL, 10) };
 	struct http_conn *conns = open_all(arg[0], arg[1], clients);
 	int64_t began, us;
 
@@ -150,14 +137,15 @@ static void admissions(char **arg)
 	began = now_us();
 	for (; l.next < clients && l.next < l.count; l.next++)
 		send_create(&conns[l.next], l.prefix, l.next, 1);
-	http_run(conns, clients, decided, &l);
+	http_run(conns, clients, created, &l);
 	us = now_us() - began;
 	for (int i = 0; i < 2; i++)
 		qsort(l.us[i], l.n[i], sizeof(**l.us), ascending);
-	(void)printf("{\"us\": %lld, \"made\": %zu, \"refused\": %zu, \"made_p50\": %lld, "
-		     "\"refused_p50\": %lld}\n",
-		     (long long)us, l.n[0], l.n[1], l.n[0] ? quantile(l.us[0], l.n[0], 50) : 0LL,
-		     l.n[1] ? quantile(l.us[1], l.n[1], 50) : 0LL);
+	(void)printf(
+		"{\"us\": %lld, \"made\": %zu, \"refused\": %zu, \"p50\": %lld, \"p99\": %lld, "
+		"\"refused_p50\": %lld, \"cpu_us\": %lld}\n",
+		(long long)us, l.n[0], l.n[1], p_of(&l, 0, 50), p_of(&l, 0, 99), p_of(&l, 1, 50),
+		(long long)cpu_us());
 	close_all(conns, clients);
 	free(l.us[0]);
 	free(l.us[1]);
@@ -218,7 +206,7 @@ static void take_uuid(struct http_conn *c, void *arg)
 	char(*uuids)[40] = arg;
 
 	must(c, 200, 201);
-	http_field(c, "vm_uuid", uuids[c->index], sizeof(uuids[0]));
+	http_field(c, dialect->id, uuids[c->index], sizeof(uuids[0]));
 }
 
 static void boot(char **arg)
@@ -233,7 +221,7 @@ static void boot(char **arg)
 		send_create(&conns[i], arg[4], i, 0);
 	http_run(conns, n, take_uuid, uuids);
 	for (size_t i = 0; i < n; i++)
-		if (asprintf(&folders[i], "%s/%s/logs", arg[2], uuids[i]) < 0)
+		if (asprintf(&folders[i], "%s/%s%s", arg[2], uuids[i], dialect->log_folder) < 0)
 			die("out of memory");
 	ended = wait_first_lines((const char *const *)folders, n, FIRST_LINE_S);
 	(void)printf("{\"us\": %lld, \"uuids\": [", (long long)(ended - began));
@@ -268,6 +256,34 @@ static void stopping(struct http_conn *c, void *arg)
 	http_send(c, "GET", path, NULL);
 }
 
+/* A dstack-vmm answers when the end was requested, so its list is read until it says "stopped". */
+static void peer_stopping(struct http_conn *c, void *arg)
+{
+	char *const *ids = arg;
+	char state[16] = "", body[128];
+
+	must(c, 200, 200);
+	if (strstr(c->body, "\"status\":"))
+		http_field(c, "status", state, sizeof(state));
+	if (!strcmp(state, "stopped"))
+		return;
+	(void)snprintf(body, sizeof(body), "{\"ids\":[\"%s\"],\"brief\":true}", ids[c->index]);
+	http_send(c, "POST", "/prpc/Status?json", body);
+}
+
+static void send_stop(struct http_conn *c, const char *id)
+{
+	char text[128];
+
+	if (dialect == &peer_api) {
+		(void)snprintf(text, sizeof(text), "{\"id\":\"%s\"}", id);
+		http_send(c, "POST", "/prpc/StopVm?json", text);
+	} else {
+		(void)snprintf(text, sizeof(text), "/api/v1/cvms/%s/stop", id);
+		http_send(c, "POST", text, NULL);
+	}
+}
+
 static void stop(int n_args, char **arg)
 {
 	size_t n = (size_t)n_args - 2;
@@ -275,13 +291,12 @@ static void stop(int n_args, char **arg)
 	char(*ids)[40] = need(calloc(n, sizeof(*ids)));
 	int64_t began = now_us();
 
-	for (size_t i = 0; i < n; i++) {
-		char path[128];
-
-		(void)snprintf(path, sizeof(path), "/api/v1/cvms/%s/stop", arg[2 + i]);
-		http_send(&conns[i], "POST", path, NULL);
-	}
-	http_run(conns, n, stopping, ids);
+	for (size_t i = 0; i < n; i++)
+		send_stop(&conns[i], arg[2 + i]);
+	if (dialect == &peer_api)
+		http_run(conns, n, peer_stopping, arg + 2);
+	else
+		http_run(conns, n, stopping, ids);
 	(void)printf("{\"us\": %lld}\n", (long long)(now_us() - began));
 	free(ids);
 	close_all(conns, n);
@@ -289,12 +304,15 @@ static void stop(int n_args, char **arg)
 
 int main(int argc, char **argv)
 {
+	if (argc > 1 && !strcmp(argv[1], "--peer")) {
+		dialect = &peer_api;
+		argc--;
+		argv++;
+	}
 	const char *what = argc > 1 ? argv[1] : "";
 
-	if (!strcmp(what, "creates") && argc == 7)
-		creates(argv + 2);
-	else if (!strcmp(what, "admissions") && argc == 7)
-		admissions(argv + 2);
+	if ((!strcmp(what, "creates") || !strcmp(what, "admissions")) && argc == 7)
+		creates(argv + 2, !strcmp(what, "admissions"));
 	else if (!strcmp(what, "gets") && argc > 5 && argc % 3 == 0)
 		gets(argc - 2, argv + 2);
 	else if (!strcmp(what, "boot") && argc == 7)

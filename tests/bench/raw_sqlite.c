@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
- * raw_sqlite.c - SQLite alone, as a baseline: insert the rows of a stopped create again and again,
- * in one transaction each.
+ * raw_sqlite.c - SQLite alone, as a baseline, with a copy of a node's database as FILE.
  *
- *	raw_sqlite FILE COUNT
+ *	raw_sqlite creates FILE COUNT
+ *		Insert the rows of a stopped create COUNT times, in one transaction each. Prints
+ *		{"us", "cpu_us"}.
+ *	raw_sqlite lists FILE ROUNDS LIMIT...
+ *		Read the newest LIMIT CVMs, with app and revision. Prints {"p50": [...]}.
  *
- * FILE is a copy of a node's database. Its newest stopped CVM is the pattern. Each transaction
- * inserts the rows of that CVM into all its tables (app, revision, CVM, operation, two events) with
- * new IDs, and reserves the same capacity. Tables, columns, indices and triggers are those of the
- * file; journal and durability are those of the node (WAL, FULL). No rules are checked and nothing
- * is read back. Some transactions run before the measurement, so that the journal has the size that
- * it has in a node. Prints {"us", "cpu_us"}.
+ * The newest stopped CVM is the pattern of a create. Each transaction inserts the rows of that CVM
+ * into all its tables (app, revision, CVM, operation, two events) with new IDs, and reserves the
+ * same capacity. Tables, columns, indices and triggers are those of the file; journal and
+ * durability are those of the node (WAL, FULL). No rules are checked and nothing is read back. Some
+ * transactions run before the measurement, so that the journal has the size that it has in a node.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -212,28 +214,29 @@ static void take_capacity(sqlite3_stmt *st)
 	}
 }
 
+/* The settings of a node's writer, see db/db.c: another size of the log, or counters of allocations
+ * that a node does not have, would be a slower baseline. */
 static void open_file(const char *path)
 {
-	if (sqlite3_open(path, &db) != SQLITE_OK)
-		die("%s: %s", path, sqlite3_errmsg(db));
-	if (sqlite3_exec(db,
-			 "PRAGMA foreign_keys = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous "
-			 "= FULL;"
-			 "PRAGMA temp_store = MEMORY",
-			 NULL, NULL, NULL) != SQLITE_OK)
+	static const char settings[] =
+		"PRAGMA foreign_keys = ON; PRAGMA journal_mode = WAL;"
+		"PRAGMA journal_size_limit = 8388608; PRAGMA wal_autocheckpoint = 1600;"
+		"PRAGMA synchronous = FULL;"
+		"PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = "
+		"MEMORY;";
+
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) ||
+	    sqlite3_exec(db, settings, NULL, NULL, NULL))
 		die("%s: %s", path, sqlite3_errmsg(db));
 }
 
-int main(int argc, char **argv)
+static void creates(int count)
 {
 	static struct pattern rows[ROWS_MAX];
 	struct fresh f = { .cid = 1000000000 };
 	int64_t began = 0, cpu = 0;
-
-	if (argc != 3)
-		die("usage: raw_sqlite FILE COUNT");
-	open_file(argv[1]);
-	int n = take_rows(rows), count = atoi(argv[2]);
+	int n = take_rows(rows);
 	sqlite3_stmt *begin = prepare("BEGIN IMMEDIATE"), *commit = prepare("COMMIT");
 	sqlite3_stmt *take =
 		prepare("UPDATE capacity SET promised = promised + 1 WHERE resource = ?"
@@ -253,5 +256,60 @@ int main(int argc, char **argv)
 	}
 	(void)printf("{\"us\": %lld, \"cpu_us\": %lld}\n", (long long)(now_us() - began),
 		     (long long)(cpu_us() - cpu));
+}
+
+/* ------------------------------------------------------------------ lists */
+
+/* Read every column of @limit rows. Returns the microseconds. */
+static int64_t list(sqlite3_stmt *st, int limit)
+{
+	int64_t began = now_us();
+	int rc, rows = 0;
+
+	(void)sqlite3_bind_int(st, 1, limit);
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+		for (int i = 0; i < sqlite3_column_count(st); i++)
+			if (sqlite3_column_type(st, i) == SQLITE_INTEGER)
+				(void)sqlite3_column_int64(st, i);
+			else
+				(void)sqlite3_column_text(st, i);
+		rows++;
+	}
+	if (rc != SQLITE_DONE || rows != limit)
+		die("%d rows of %d: %s", rows, limit, sqlite3_errmsg(db));
+	(void)sqlite3_reset(st);
+	return now_us() - began;
+}
+
+static void lists(int rounds, int n, char **limits)
+{
+	sqlite3_stmt *st = prepare("SELECT * FROM cvms c JOIN apps a ON a.id = c.app"
+				   " JOIN revisions r ON r.id = c.revision"
+				   " ORDER BY c.id DESC LIMIT ?");
+	int64_t *us = need(calloc((size_t)rounds, sizeof(*us)));
+
+	(void)printf("{\"p50\": [");
+	for (int i = 0; i < n; i++) {
+		for (int k = 0; k < rounds; k++)
+			us[k] = list(st, atoi(limits[i]));
+		qsort(us, (size_t)rounds, sizeof(*us), ascending);
+		(void)printf("%s%lld", i ? ", " : "", quantile(us, (size_t)rounds, 50));
+	}
+	(void)printf("]}\n");
+	free(us);
+}
+
+int main(int argc, char **argv)
+{
+	const char *what = argc > 3 ? argv[1] : "";
+
+	if (argc > 2)
+		open_file(argv[2]);
+	if (!strcmp(what, "creates") && argc == 4)
+		creates(atoi(argv[3]));
+	else if (!strcmp(what, "lists") && argc > 4 && atoi(argv[3]) > 0)
+		lists(atoi(argv[3]), argc - 4, argv + 4);
+	else
+		die("usage: raw_sqlite creates|lists FILE ... (see raw_sqlite.c)");
 	return 0;
 }

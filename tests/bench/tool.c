@@ -51,6 +51,20 @@ int64_t cpu_us(void)
 	       u.ru_stime.tv_usec;
 }
 
+int ascending(const void *a, const void *b)
+{
+	const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+long long quantile(const int64_t *sorted, size_t n, unsigned percent)
+{
+	size_t i = n * percent / 100;
+
+	return (long long)sorted[i < n ? i : n - 1];
+}
+
 /* The guest's own text: the node writes a line to each log before the guest runs. */
 static const char words[] = "BOOTSECTOR-READY\r\n";
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * tool.h - shared by the measuring programs: clocks, die(), and waiting for guests.
+ * tool.h - shared by the measuring programs: clocks, quantiles, die(), and waiting for guests.
  *
  * Any error makes a measurement invalid, so die() ends the program and the run fails.
  */
@@ -17,6 +17,11 @@ int64_t now_us(void);
 
 /* CPU time of this process, in microseconds. */
 int64_t cpu_us(void);
+
+int ascending(const void *a, const void *b); /* for qsort() of int64_t */
+
+/* A quantile of @n sorted samples. */
+long long quantile(const int64_t *sorted, size_t n, unsigned percent);
 
 /* Wait until each of @n guests has printed the first line of the image teepod-boot to
  * FOLDER/serial.log. Returns the now_us() of the last one. A folder may be created later. All
