@@ -52,11 +52,11 @@ def run_as(libvirtd, sandbox, spawn):
     """Makes nodes whose daemon runs as @user in the sandbox; None: as root, without the sandbox."""
     made = []
 
-    def run(user, groups=MEMBER, with_vsock=False, **how):
+    def run(user, groups=MEMBER, with_vsock=False, beside=None, **how):
         made.append(spawn(start=False, hypervisor=libvirtd.uri, user=user, groups=groups, **how))
         made[-1].dir.chmod(0o711)
         if user:
-            sandbox.confine(made[-1], with_vsock)
+            sandbox.confine(made[-1], with_vsock, beside)
         return made[-1]
     yield run
     for node in made:
@@ -120,6 +120,19 @@ def test_a_life_under_a_daemon_without_privileges(node, libvirtd):
     assert_consistent(node)
     cvm.delete()
     assert cvm.uuid not in defined(libvirtd.uri)
+    assert_consistent(node)
+
+
+def test_the_end_of_a_qemu_is_seen_that_may_not_be_signalled(run_as, libvirtd):
+    """A stop does not wait for libvirt: the daemon can read libvirt's pid file, as on a server."""
+    node = run_as(USER, beside=libvirtd.holder.pid, options={"logs.level": "debug"}).start()
+    cvm = node.create()
+    cvm.do("stop")
+    assert cvm.status == "stopped" and cvm.pids() == []
+    until("the stop did not wait", lambda: f"libvirt has cleaned up after teepod-{cvm.uuid}" in node.log_path.read_text())
+    cvm.do("start")
+    cvm.becomes("running")
+    cvm.delete()
     assert_consistent(node)
 
 

@@ -158,12 +158,14 @@ class Sandbox:
         if self.devices:
             self.devices.close()
 
-    def confine(self, node, with_vsock=False):
+    def confine(self, node, with_vsock=False, beside=None):
         """The next start of @node's daemon is in the sandbox. @with_vsock: /dev/vhost-vsock exists there,
-        whether the machine has it or not."""
+        whether the machine has it or not. @beside: it sees the files that this process sees."""
         who = node.identity
 
         def enter():
+            if beside:
+                self._join(beside)
             self._mount(node.dir, with_vsock)
             if self.devices:
                 self.devices.enter()
@@ -181,6 +183,11 @@ class Sandbox:
         attributes = struct.pack("<QQQQ", MOUNT_ATTR_RDONLY * on, MOUNT_ATTR_RDONLY * (not on), 0, 0)
         self._check(self.libc.syscall(SYS_MOUNT_SETATTR, AT_FDCWD, str(path).encode(), AT_RECURSIVE, attributes,
                                       len(attributes)), f"mount_setattr {path}")
+
+    def _join(self, pid):
+        namespace = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY)
+        self._check(self.libc.setns(namespace, CLONE_NEWNS), "setns")
+        os.close(namespace)
 
     def _mount(self, state_dir, with_vsock):
         """As ProtectSystem=strict does it: all is read-only but /dev, /proc, /sys and StateDirectory=."""

@@ -13,6 +13,8 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +33,7 @@
 #include "vmm/virt/domain_spec.h"
 #include "vmm/virt/embed_root.h"
 #include "vmm/virt/hypervisor.h"
+#include "vmm/virt/qemu_pid.h"
 
 enum { DEADLINE_MS = 30000, EVENTS = 256 };
 
@@ -241,7 +244,7 @@ static int forward_at(struct rig *r, int (*fn)(struct call *c), const char *uuid
 
 /* ------------------------------------------------------------------ a rig up and down */
 
-static struct rig *rig_new(const char *uri)
+static struct rig *rig_make(const char *uri, bool never)
 {
 	struct rig *r = xcalloc(1, sizeof(*r));
 	struct err e;
@@ -253,6 +256,7 @@ static struct rig *rig_new(const char *uri)
 		.loop = &r->loop,
 		.uri = uri,
 		.embed_root = r->dir,
+		.never = never,
 		.on_event = on_event,
 		.on_link = on_link,
 		.arg = r,
@@ -260,6 +264,11 @@ static struct rig *rig_new(const char *uri)
 	assert_int_equal(hv_new(&cfg, &r->h, &e), 0);
 	assert_false(hv_ready(r->h));
 	return r;
+}
+
+static struct rig *rig_new(const char *uri)
+{
+	return rig_make(uri, false);
 }
 
 static struct rig *rig_up(const char *uri)
@@ -501,6 +510,56 @@ static void a_domain_whose_qemu_was_never_executed_is_forgotten(void **st)
 	assert_int_equal(file_remove_tree(dir, &e), 0);
 }
 
+/* A process that holds the lock, as QEMU does. */
+static pid_t lock_by_child(const char *path)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+	int fd = open(path, O_WRONLY | O_CREAT, 0644), ready[2];
+	char c;
+	pid_t pid;
+
+	assert_true(fd >= 0);
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (!pid) {
+		(void)(fcntl(fd, F_SETLK, &lock) || write(ready[1], "", 1) < 0 || pause());
+		_exit(1);
+	}
+	assert_true(pid > 0);
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &c, 1), 1);
+	close(ready[0]);
+	close(fd);
+	return pid;
+}
+
+static void the_qemu_of_a_domain_is_the_process_that_locks_its_pid_file(void **st)
+{
+	struct rig *r = rig_make("qemu:///embed", true);
+	auto_free char *folder = xasprintf("%s/run/qemu", r->dir);
+	auto_free char *path = xasprintf("%s/some.pid", folder);
+	struct pollfd p = { .events = POLLIN };
+	struct err e;
+	pid_t pid;
+
+	(void)st;
+	assert_int_equal(hv_qemu_pidfd(r->h, "some"), -1);
+	assert_false(qemu_has_ended(r->h, "some")); /* nothing is known of it */
+	assert_int_equal(file_mkdirs(folder, 0755, &e), 0);
+	pid = lock_by_child(path);
+	assert_false(qemu_has_ended(r->h, "some"));
+	p.fd = hv_qemu_pidfd(r->h, "some");
+	assert_true(p.fd >= 0);
+	assert_int_equal(poll(&p, 1, 0), 0);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(poll(&p, 1, DEADLINE_MS), 1);
+	close(p.fd);
+	assert_true(qemu_has_ended(r->h, "some"));
+	assert_int_equal(hv_qemu_pidfd(r->h, "some"), -1);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	rig_free(r);
+}
+
 static void a_folder_open_in_another_process_is_worth_waiting_for(void **st)
 {
 	char dir[] = "/tmp/teepod-hv-XXXXXX", byte;
@@ -567,6 +626,7 @@ static void guest_define(struct guest *g)
 	memcpy(d.uuid, g->uuid, UUID_TEXT);
 	(void)snprintf(d.name, sizeof(d.name), "teepod-%.8s", g->uuid);
 	(void)snprintf(g->log, sizeof(g->log), "%s/%.8s.log", g->r->dir, g->uuid);
+	d.slow_cpu_check = hv_caps(g->r->h)->slow_cpu_check;
 	d.n_nics = 1;
 	domain_mac(g->uuid, 0, d.nics[0].mac);
 	assert_int_equal(domain_xml(&d, &xml, &e), 0);
@@ -671,6 +731,33 @@ static void the_host_is_described(void **st)
 	assert_true(c->tdx || c->tdx_reason[0]);
 }
 
+/* The pid that a pidfd stands for. */
+static pid_t pid_of(int pidfd)
+{
+	auto_free char *path = xasprintf("/proc/self/fdinfo/%d", pidfd);
+	auto_free char *text = NULL;
+	const char *line;
+	struct err e;
+
+	assert_int_equal(file_read(path, 4096, &text, NULL, &e), 0);
+	line = strstr(text, "Pid:");
+	assert_non_null(line);
+	return (pid_t)strtol(line + 4, NULL, 10);
+}
+
+static void check_pidfd(const struct guest *g)
+{
+	auto_free char *name = xasprintf("teepod-%.8s", g->uuid);
+	int fd = hv_qemu_pidfd(real->h, name);
+
+	/* The folder of another driver may not be readable. */
+	if (getenv("TEEPOD_TEST_URI"))
+		return;
+	assert_true(fd >= 0);
+	assert_int_equal(pid_of(fd), qemu_of(g));
+	close(fd);
+}
+
 static void the_start_and_the_end_of_a_guest_are_reported(void **st)
 {
 	struct guest g = running_guest();
@@ -679,6 +766,7 @@ static void the_start_and_the_end_of_a_guest_are_reported(void **st)
 	wait_ready(&g);
 	assert_int_equal(state(real, g.uuid), DOMAIN_RUNNING);
 	assert_true(listed(real, g.uuid));
+	check_pidfd(&g);
 	assert_int_equal(run(real, do_destroy, g.uuid), 0);
 	assert_int_equal(state(real, g.uuid), DOMAIN_OFF);
 	wait_reported(&g, DOMAIN_RUNNING);
@@ -869,6 +957,7 @@ int main(void)
 		cmocka_unit_test(run_files_of_another_boot_are_forgotten_and_of_this_one_kept),
 		cmocka_unit_test(run_files_in_a_copy_of_a_root_are_forgotten),
 		cmocka_unit_test(a_domain_whose_qemu_was_never_executed_is_forgotten),
+		cmocka_unit_test(the_qemu_of_a_domain_is_the_process_that_locks_its_pid_file),
 		cmocka_unit_test(a_folder_open_in_another_process_is_worth_waiting_for),
 	};
 	const struct CMUnitTest with_qemu[] = {

@@ -297,6 +297,10 @@ static int observation_apply_state(struct vmm *v, const struct cvm_row *c, enum 
 
 		return r || !vmm_is_settled(v) ? r : pace_queue_lost(v, c, e);
 	}
+	/* libvirt calls it a crash when it finds, after a restart, that a QEMU has ended. The stop
+	 * that ended it may be recorded already. */
+	if (now == DOMAIN_CRASHED && c->desired != DESIRED_RUNNING && !c->op_id[0])
+		now = DOMAIN_OFF;
 	return observation_apply_as(v, c, observed_from(now), paused_from(now), e);
 }
 
@@ -350,11 +354,10 @@ static void domain_query_record(struct domain_query *q)
 	struct vmm *v = q->v;
 	struct err e;
 
-	if (!q->result && !vmm_is_closing(v) &&
-	    turn_do(vmm_turn(v), domain_query_turn, q, &e) < 0) {
-		log_error("cannot record the state of %s: %s", q->uuid, e.text);
+	if (q->result || q->state == DOMAIN_ENDING) {
 		observe_all_soon(v);
-	} else if (q->result) {
+	} else if (!vmm_is_closing(v) && turn_do(vmm_turn(v), domain_query_turn, q, &e) < 0) {
+		log_error("cannot record the state of %s: %s", q->uuid, e.text);
 		observe_all_soon(v);
 	}
 }
@@ -565,6 +568,10 @@ static int listing_apply_row(struct listing *l, const struct cvm_seen *s, enum d
 	struct cvm_row c;
 	int r;
 
+	if (now == DOMAIN_ENDING) {
+		observe_domain(l->v, s->uuid);
+		return 0;
+	}
 	if ((sure && observation_agrees(s->observed, s->paused, now)) ||
 	    libvirt_forgot_end(s->observed, now))
 		return 0;
@@ -626,7 +633,7 @@ static void listing_adopt(struct listing *l)
 	unsigned adopted = 0;
 
 	for (size_t i = 0; i < l->n; i++) {
-		if (!observed_is_up(observed_from(l->domains[i].state)))
+		if (!domain_state_is_up(l->domains[i].state))
 			continue;
 		if (cvms_by_uuid(vmm_db(l->v), l->domains[i].uuid, &c, &e))
 			continue;
@@ -663,7 +670,7 @@ static void listing_stop_unwanted(const struct listing *l)
 	struct err e;
 
 	for (size_t i = 0; i < l->n; i++)
-		if (observed_is_up(observed_from(l->domains[i].state)) &&
+		if (domain_state_is_up(l->domains[i].state) &&
 		    !cvms_by_uuid(vmm_db(l->v), l->domains[i].uuid, &c, &e))
 			stop_unwanted_guest(l->v, &c);
 }

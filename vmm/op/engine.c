@@ -278,10 +278,12 @@ static bool op_must_park(const struct op_run *o)
 	const struct step_act *work = o->row.undoing ? NULL : &op_step(o)->work;
 
 	if (!work)
-		return !vmm_is_settled(o->v);
+		return !vmm_is_settled(o->v) || op_has_cleanup_job(o->v, o->row.cvm);
 	if (!work->fn)
 		return false;
 	if (waits_for_hypervisor(work->waits) && !vmm_is_settled(o->v))
+		return true;
+	if (op_has_cleanup_job(o->v, o->row.cvm))
 		return true;
 	return work->waits != WAITS_END && o->row.kind != OP_STOP && o->row.kind != OP_DELETE &&
 	       op_has_abandoned_job(o->v, o->row.cvm);

@@ -14,6 +14,12 @@
  * folder are removed. The same is done when domains are listed, for example after a restart of the
  * daemon: the recorded operations show which starts are unconfirmed (observe.c).
  *
+ * A job that ends a guest is left to itself as soon as the guest's QEMU has ended, because libvirt
+ * notices that only 200 ms later. The step has succeeded then, and libvirt cleans up. All following
+ * steps of the CVM wait for the return of this job, those of stop and delete as well:
+ * op_has_cleanup_job(). A QEMU that hangs, or whose process is not known, is waited for by the job
+ * alone.
+ *
  * A start whose answer was lost with the connection is handled in the same way, because libvirt may
  * still carry it out.
  */
@@ -36,6 +42,7 @@
 #include "db/ports.h"
 #include "vmm/admit/reservation.h"
 #include "vmm/node/node.h"
+#include "vmm/op/end_watch.h"
 #include "vmm/op/op_job.h"
 #include "vmm/op/op_run.h"
 #include "vmm/op/step_job.h"
@@ -56,6 +63,8 @@ struct step_run {
 	struct step_job values;
 	struct loop_timer *again; /* of repeat_kill() */
 	unsigned kills;
+	struct end_watch *watch; /* NULL: only the result of the job says that QEMU has ended */
+	bool cleans_up;          /* abandoned because QEMU has ended */
 	int result;
 	struct err err;
 };
@@ -142,7 +151,7 @@ static int step_job_load(const struct op_run *o, const struct cvm_row *c, struct
 
 static void step_run_free(struct step_run *r)
 {
-	assert(!r->again);
+	assert(!r->again && !r->watch);
 	step_job_free(&r->values);
 	free(r);
 }
@@ -154,6 +163,15 @@ bool op_has_abandoned_job(const struct vmm *v, int64_t cvm)
 	const struct step_run *r = vmm_engine(v)->abandoned;
 
 	while (r && r->values.cvm.id != cvm)
+		r = r->next;
+	return r != NULL;
+}
+
+bool op_has_cleanup_job(const struct vmm *v, int64_t cvm)
+{
+	const struct step_run *r = vmm_engine(v)->abandoned;
+
+	while (r && (r->values.cvm.id != cvm || !r->cleans_up))
 		r = r->next;
 	return r != NULL;
 }
@@ -207,6 +225,22 @@ void op_clear_remains(struct vmm *v, const char *uuid)
 	(void)job_start(vmm_settings(v)->loop, &calls, r);
 }
 
+static void step_run_unwatch(struct step_run *r)
+{
+	end_watch_close(r->watch);
+	r->watch = NULL;
+}
+
+static void abandoned_job_link(struct step_run *r)
+{
+	struct engine *g = vmm_engine(r->v);
+
+	r->o->run = NULL;
+	r->o = NULL;
+	r->next = g->abandoned;
+	g->abandoned = r;
+}
+
 static void abandoned_job_unlink(struct step_run *r)
 {
 	struct step_run **at = &vmm_engine(r->v)->abandoned;
@@ -218,42 +252,63 @@ static void abandoned_job_unlink(struct step_run *r)
 	*at = r->next;
 }
 
+/* libvirt has cleaned up, or does not end: then stop and delete do not wait for it. */
+static void cleanup_job_over(struct step_run *r)
+{
+	struct vmm *v = r->v;
+
+	if (!r->cleans_up)
+		return;
+	r->cleans_up = false;
+	vmm_engine(v)->unpark(v);
+	vmm_job_end(v);
+}
+
+/* Read the state of the CVM again: what the job did may not be what is recorded. */
+static void abandoned_job_check(const struct step_run *r, enum job_end end)
+{
+	struct cvm_row c;
+	struct err e;
+	int found = cvms_get(vmm_db(r->v), r->values.cvm.id, &c, &e);
+
+	if (!found)
+		vmm_engine(r->v)->calls.query_domain(r->v, c.uuid);
+	else if (found == -ERR_NOT_FOUND && end == JOB_WORKED)
+		op_clear_remains(r->v, r->values.cvm.uuid);
+}
+
 static void abandoned_job_ended(struct step_run *r, enum job_end end)
 {
 	struct vmm *v = r->v;
-	struct engine *g = vmm_engine(v);
-	struct cvm_row c;
-	struct err e;
-	int found;
 
 	abandoned_job_unlink(r);
 	if (vmm_is_closing(v)) {
+		cleanup_job_over(r);
 		step_run_free(r);
 		return;
 	}
-	log_info("abandoned step %s of operation %s has returned after %lld ms", r->step, r->op,
-		 (long long)(clock_mono_ms() - r->begun_ms));
-	found = cvms_get(vmm_db(v), r->values.cvm.id, &c, &e);
-	if (!found)
-		g->calls.query_domain(v, c.uuid);
-	else if (found == -ERR_NOT_FOUND && end == JOB_WORKED)
-		op_clear_remains(v, r->values.cvm.uuid);
-	g->unpark(v);
+	if (r->cleans_up && !r->result) {
+		log_debug("libvirt has cleaned up after %s", r->values.domain);
+	} else {
+		log_info("abandoned step %s of operation %s has returned after %lld ms%s%s",
+			 r->step, r->op, (long long)(clock_mono_ms() - r->begun_ms),
+			 r->result ? ": " : "", r->result ? r->err.text : "");
+		abandoned_job_check(r, end);
+	}
+	cleanup_job_over(r);
+	vmm_engine(v)->unpark(v);
 	step_run_free(r);
 }
 
 void op_job_abandon(struct op_run *o)
 {
-	struct engine *g = vmm_engine(o->v);
 	struct step_run *r = o->run;
 
 	assert(r && r->o == o);
 	loop_after_cancel(&r->again);
-	o->run = NULL;
+	step_run_unwatch(r);
+	abandoned_job_link(r);
 	o->effect_unknown = true;
-	r->o = NULL;
-	r->next = g->abandoned;
-	g->abandoned = r;
 	job_cancel(r->job);
 }
 
@@ -270,6 +325,23 @@ void op_job_cancel(struct op_run *o)
 {
 	if (o->run->act->waits != WAITS_END)
 		job_cancel(o->run->job);
+}
+
+/* ------------------------------------------------------------------ the end of QEMU */
+
+/* The guest is gone. The job goes on: libvirt sees the end 200 ms later, then cleans up. */
+static void step_run_qemu_ended(void *arg)
+{
+	struct step_run *r = arg;
+	struct op_run *o = r->o;
+
+	assert(o && r->watch);
+	loop_after_cancel(&r->again);
+	step_run_unwatch(r);
+	abandoned_job_link(r);
+	r->cleans_up = true;
+	vmm_job_begin(r->v);
+	r->over(o, 0, NULL);
 }
 
 /* ------------------------------------------------------------------ guests that start */
@@ -346,6 +418,7 @@ static void step_run_done(void *arg, enum job_end end)
 	struct op_run *o = r->o;
 
 	loop_after_cancel(&r->again);
+	step_run_unwatch(r);
 	if (!o) {
 		abandoned_job_ended(r, end);
 		return;
@@ -373,8 +446,10 @@ static void step_run_late(void *arg)
 	struct op_run *o = r->o;
 	struct err e;
 
-	if (!o)
+	if (!o) {
+		cleanup_job_over(r);
 		return;
+	}
 	op_job_abandon(o);
 	err_set(&e, ERR_TIMEOUT, "step %s waited %u s for %s, without an answer", r->step,
 		r->act->deadline_s, peer[r->act->waits]);
@@ -409,6 +484,9 @@ int op_job_begin(struct op_run *o, const struct cvm_row *c, op_job_over_fn over,
 	}
 	o->effect_unknown = o->overtaken = o->job_succeeded = false;
 	o->run = r;
+	if (act->waits == WAITS_END) /* before the job begins: afterwards QEMU may be gone */
+		r->watch = end_watch_open(vmm_settings(o->v)->loop, vmm_hv(o->v), r->values.domain,
+					  step_run_qemu_ended, r);
 	r->job = job_start(vmm_settings(o->v)->loop, &calls, r);
 	if (act->waits == WAITS_END && op_has_abandoned_job(o->v, o->row.cvm))
 		(void)loop_after(vmm_settings(o->v)->loop, KILL_AGAIN_MS, repeat_kill, r,

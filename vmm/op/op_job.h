@@ -26,6 +26,8 @@ bool op_job_may_abandon(const struct op_run *o);
 void op_job_cancel(struct op_run *o);
 /* True if an abandoned job of this CVM still runs. */
 bool op_has_abandoned_job(const struct vmm *v, int64_t cvm);
+/* True if libvirt still cleans up after the QEMU of this CVM, which has ended. */
+bool op_has_cleanup_job(const struct vmm *v, int64_t cvm);
 
 /* Destroy the domain of a deleted CVM, and remove its definition and its folder. An abandoned job
  * may have created them after the delete. */

@@ -14,6 +14,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/loop.h"
 #include "db/cvms.h"
 #include "db/operations.h"
@@ -205,6 +206,7 @@ static void op_finish_committed(void *arg, const struct err *e)
 			ops_close(v);
 		return;
 	}
+	failpoint(op_kind_word[o->row.kind], op_step(o)->name, "finished");
 	op_count_end(&g->stats, &o->row, f->state);
 	if (f->state == OP_SUCCEEDED)
 		op_log(o, LOG_LEVEL_INFO, op_state_word[f->state], "");

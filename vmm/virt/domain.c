@@ -20,6 +20,7 @@
 #include "vmm/virt/domain_ref.h"
 #include "vmm/virt/domain_spec.h"
 #include "vmm/virt/hypervisor.h"
+#include "vmm/virt/qemu_pid.h"
 #include "vmm/virt/virt_error.h"
 
 enum { DOMAIN_DISKS_MAX = 64 };
@@ -160,12 +161,16 @@ static enum domain_state domain_state_of(int state, int reason)
 	}
 }
 
-static int domain_get_state(virDomainPtr dom, enum domain_state *ret, struct err *e)
+/* While libvirt ends a domain it releases its lock, and reports the domain as running then. */
+static int domain_get_state(struct hypervisor *h, virDomainPtr dom, enum domain_state *ret,
+			    struct err *e)
 {
 	int state, reason, r;
 
 	if (!virDomainGetState(dom, &state, &reason, 0)) {
 		*ret = domain_state_of(state, reason);
+		if (domain_state_is_up(*ret) && qemu_has_ended(h, virDomainGetName(dom)))
+			*ret = DOMAIN_ENDING;
 		return 0;
 	}
 	r = virt_err(e, "state of domain");
@@ -182,7 +187,7 @@ int hv_state(struct hypervisor *h, const char *uuid, enum domain_state *ret, str
 	int r = domain_ref_open(h, uuid, HV_LIBVIRT, &ref, e);
 
 	if (!r)
-		return domain_get_state(ref.dom, ret, e);
+		return domain_get_state(h, ref.dom, ret, e);
 	if (r == -ERR_NOT_FOUND) {
 		*ret = DOMAIN_ABSENT;
 		return 0;
@@ -227,8 +232,8 @@ static void domains_free(virDomainPtr *all, int n)
 }
 
 /* Keep the domains that have our metadata. Domains that are removed meanwhile are left out. */
-static int list_our_domains(virDomainPtr *all, int n, struct hv_domain *ret, size_t *ret_n,
-			    struct err *e)
+static int list_our_domains(struct hypervisor *h, virDomainPtr *all, int n, struct hv_domain *ret,
+			    size_t *ret_n, struct err *e)
 {
 	*ret_n = 0;
 	for (int i = 0; i < n; i++) {
@@ -237,7 +242,7 @@ static int list_our_domains(virDomainPtr *all, int n, struct hv_domain *ret, siz
 
 		if (!domain_is_ours(all[i]))
 			continue;
-		r = domain_get_state(all[i], &d->state, e);
+		r = domain_get_state(h, all[i], &d->state, e);
 		if (r)
 			return r;
 		if (d->state == DOMAIN_ABSENT || virDomainGetUUIDString(all[i], d->uuid))
@@ -261,7 +266,7 @@ int hv_list(struct hypervisor *h, struct hv_domain **ret, size_t *ret_n, struct 
 	if (found < 0)
 		return virt_err(e, "list domains");
 	list = xcalloc((size_t)found + 1, sizeof(*list));
-	r = list_our_domains(all, found, list, &n, e);
+	r = list_our_domains(h, all, found, list, &n, e);
 	domains_free(all, found);
 	if (r)
 		return r;

@@ -4,6 +4,8 @@
 #ifndef TEEPOD_VMM_VIRT_DOMAIN_STATE_H
 #define TEEPOD_VMM_VIRT_DOMAIN_STATE_H
 
+#include <stdbool.h>
+
 #include "base/id.h"
 
 enum domain_state {
@@ -17,7 +19,17 @@ enum domain_state {
 	/* Off, and libvirt does not know why because it has not seen the domain run. It forgets
 	 * that when its process ends (with the embedded driver: ours), and when the host ends. */
 	DOMAIN_UNTOLD,
+	/* libvirt says that it runs, but its QEMU has ended: libvirt has not cleaned up yet. How it
+	 * ended is not known before that. */
+	DOMAIN_ENDING,
 };
+
+/* True for a domain that has a QEMU. */
+static inline bool domain_state_is_up(enum domain_state s)
+{
+	return s == DOMAIN_RUNNING || s == DOMAIN_PAUSED || s == DOMAIN_PAUSED_IO ||
+	       s == DOMAIN_PAUSED_NOSPC;
+}
 
 /* The state of a domain has changed to @state. */
 struct hv_event {

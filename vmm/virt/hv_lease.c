@@ -130,14 +130,28 @@ void hv_lease_end(struct hv_lease *lease)
 	lease->h = NULL;
 }
 
-int hv_log_folder(const struct hypervisor *h, char *out, size_t n, struct err *e)
+/* False if the driver's folders are not known. */
+static bool driver_folder(const struct hypervisor *h, const char *embedded, const char *system,
+			  char *out, size_t n)
 {
 	if (h->embed_root)
-		(void)snprintf(out, n, "%s/log/qemu", h->embed_root);
+		(void)snprintf(out, n, "%s/%s", h->embed_root, embedded);
 	else if (!strncmp(h->uri, "qemu", 4) && strstr(h->uri, "/system"))
-		(void)snprintf(out, n, "/var/log/libvirt/qemu");
+		(void)snprintf(out, n, "%s", system);
 	else
-		return err_set(e, ERR_UNSUPPORTED,
-			       "the folder of QEMU's logs is not known for hypervisor %s", h->uri);
-	return 0;
+		return false;
+	return true;
+}
+
+int hv_log_folder(const struct hypervisor *h, char *out, size_t n, struct err *e)
+{
+	if (driver_folder(h, "log/qemu", "/var/log/libvirt/qemu", out, n))
+		return 0;
+	return err_set(e, ERR_UNSUPPORTED,
+		       "the folder of QEMU's logs is not known for hypervisor %s", h->uri);
+}
+
+bool hv_run_folder(const struct hypervisor *h, char *out, size_t n)
+{
+	return driver_folder(h, "run/qemu", "/run/libvirt/qemu", out, n);
 }

@@ -44,5 +44,7 @@ virConnectPtr hv_connect(const char *uri);
 
 /* Folder where the driver writes QEMU's logs. ERR_UNSUPPORTED if it is unknown. */
 int hv_log_folder(const struct hypervisor *h, char *out, size_t n, struct err *e);
+/* Folder where the driver writes the pid files of QEMUs. False if it is unknown. */
+bool hv_run_folder(const struct hypervisor *h, char *out, size_t n);
 
 #endif

@@ -5,7 +5,8 @@
  * All others belong to the loop thread. A domain is identified by its UUID, which is the vm_uuid of
  * the CVM.
  *
- * Implemented in hypervisor.c (connection), hv_lease.c, domain.c and monitor.c.
+ * Implemented in hypervisor.c (connection), hv_lease.c, domain.c, qemu_pid.c and
+ * monitor.c.
  */
 #ifndef TEEPOD_VMM_VIRT_HYPERVISOR_H
 #define TEEPOD_VMM_VIRT_HYPERVISOR_H
@@ -51,6 +52,9 @@ int hv_start(struct hypervisor *h, const char *uuid, struct err *e);
 /* [job] End the domain now (libvirt sends SIGTERM, then SIGKILL). Success if it does not run or
  * does not exist. ERR_UNAVAILABLE also if libvirt could not lock the domain for 30 s: try again. */
 int hv_destroy(struct hypervisor *h, const char *uuid, struct err *e);
+/* A pidfd of the QEMU of domain @name, which the caller closes; -1 if there is none or it cannot be
+ * known. Does not wait. */
+int hv_qemu_pidfd(const struct hypervisor *h, const char *name);
 /* [job] Press the ACPI power button. A paused guest is resumed, because only a running one can
  * react. ERR_NOT_FOUND if it does not run. */
 int hv_power_button(struct hypervisor *h, const char *uuid, struct err *e);
