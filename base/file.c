@@ -74,22 +74,27 @@ static int write_synced(const char *path, const void *data, size_t n, mode_t mod
 	return 0;
 }
 
-int file_write(const char *path, const void *data, size_t n, mode_t mode, struct err *e)
+int file_replace(const char *path, const void *data, size_t n, mode_t mode, struct err *e)
 {
 	auto_free char *tmp = xasprintf("%s.tmp", path);
-	auto_free char *dir = xstrdup(path);
-	char *slash = strrchr(dir, '/');
 	int r = write_synced(tmp, data, n, mode, e);
 
 	if (!r && rename(tmp, path) < 0)
 		r = err_sys(e, errno, "cannot write %s", path);
-	if (r) {
+	if (r)
 		(void)unlink(tmp);
-		return r;
-	}
+	return r;
+}
+
+int file_write(const char *path, const void *data, size_t n, mode_t mode, struct err *e)
+{
+	auto_free char *dir = xstrdup(path);
+	char *slash = strrchr(dir, '/');
+	int r = file_replace(path, data, n, mode, e);
+
 	if (slash)
 		*slash = 0;
-	return file_sync_dir(slash ? dir : ".", e);
+	return r ? r : file_sync_dir(slash ? dir : ".", e);
 }
 
 int file_read(const char *path, size_t max, char **ret, size_t *ret_n, struct err *e)

@@ -18,6 +18,10 @@ int file_mkdirs(const char *path, mode_t mode, struct err *e);
  * "<path>.tmp", then fsync, rename and fsync of the folder. */
 int file_write(const char *path, const void *data, size_t n, mode_t mode, struct err *e);
 
+/* The same without the fsync of the folder: the caller calls file_sync_dir() after the last of
+ * several files. */
+int file_replace(const char *path, const void *data, size_t n, mode_t mode, struct err *e);
+
 /* Read a whole file into *ret (malloc'd, NUL-terminated), its size into *ret_n (may be NULL).
  * ERR_TOO_LARGE over @max bytes, ERR_NOT_FOUND if it does not exist. */
 int file_read(const char *path, size_t max, char **ret, size_t *ret_n, struct err *e);

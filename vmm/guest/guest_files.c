@@ -122,7 +122,7 @@ static int guest_file_put(const struct guest_files *g, const char *name, const v
 				 "%s has %zu bytes; the maximum is %zu bytes", name, n, max);
 	if (remove_irregular(temp, &regular, e) < 0 || remove_irregular(path, &regular, e) < 0)
 		return -(int)e->code;
-	return file_write(path, data, n, SHARED_MODE, e);
+	return file_replace(path, data, n, SHARED_MODE, e);
 }
 
 static int guest_file_put_or_remove(const struct guest_files *g, const char *name, const void *data,
@@ -170,7 +170,7 @@ int guest_files_write(const struct guest_files *g, struct err *e)
 				     g->user_config ? strlen(g->user_config) : 0,
 				     GUEST_USER_CONFIG_MAX, e) < 0)
 		return -(int)e->code;
-	return instance_info_put(g, e);
+	return instance_info_put(g, e) < 0 ? -(int)e->code : file_sync_dir(g->dir, e);
 }
 
 /* ------------------------------------------------------------------ access of QEMU's group */
