@@ -75,6 +75,18 @@ static void tdx_counts_only_where_both_versions_can_be_trusted(void **st)
 	assert_int_equal(host_caps_read("no xml", 12008000, 11001002, &c, &e), -ERR_HOST);
 }
 
+static void a_libvirt_whose_qemus_do_not_lock_their_pid_files_is_refused(void **st)
+{
+	struct hv_caps c;
+	struct err e;
+
+	(void)st;
+	assert_int_equal(host_caps_read(CAPS("pc-q35-5.0", ""), 6002000, 5000000, &c, &e), 0);
+	assert_int_equal(host_caps_read(CAPS("pc-q35-5.0", ""), 6001000, 5000000, &c, &e),
+			 -ERR_HOST);
+	assert_non_null(strstr(e.text, "libvirt 6.1.0 is too old, 6.2"));
+}
+
 #define HOSTDEV(values)                                                                       \
 	"<domainCapabilities><path>/q</path><machine>pc-q35-11.1</machine><devices><hostdev " \
 	"supported='yes'>"                                                                    \
@@ -111,14 +123,13 @@ static bool cpu_check_is_slow(unsigned long libvirt, unsigned long qemu)
 	return c.slow_cpu_check;
 }
 
-static void the_cpu_check_is_slow_where_libvirt_or_qemu_is_old_and_can_be_turned_off(void **st)
+static void the_cpu_check_is_slow_where_libvirt_or_qemu_is_old(void **st)
 {
 	(void)st;
 	assert_true(cpu_check_is_slow(9000000, 7002022));
 	assert_true(cpu_check_is_slow(11003000, 11001002));
 	assert_true(cpu_check_is_slow(12008000, 10000002));
 	assert_false(cpu_check_is_slow(12008000, 11001002));
-	assert_false(cpu_check_is_slow(5004000, 4000000)); /* does not know the capability */
 }
 
 #define HOST(secmodels) "<capabilities><host>" secmodels "</host></capabilities>"
@@ -154,9 +165,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(forwards_are_found_by_protocol_address_and_port),
 		cmocka_unit_test(tdx_counts_only_where_both_versions_can_be_trusted),
+		cmocka_unit_test(a_libvirt_whose_qemus_do_not_lock_their_pid_files_is_refused),
 		cmocka_unit_test(iommufd_is_available_if_libvirt_reports_it),
-		cmocka_unit_test(
-			the_cpu_check_is_slow_where_libvirt_or_qemu_is_old_and_can_be_turned_off),
+		cmocka_unit_test(the_cpu_check_is_slow_where_libvirt_or_qemu_is_old),
 		cmocka_unit_test(the_qemu_user_is_read_from_libvirts_dac_label),
 	};
 

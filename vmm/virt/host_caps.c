@@ -112,18 +112,19 @@ int host_caps_read(const char *xml, unsigned long libvirt, unsigned long qemu, s
 
 	if (!doc)
 		return err_set(e, ERR_HOST, "domain capabilities of libvirt are not XML");
+	hv_version_text(libvirt, caps->libvirt);
+	if (libvirt < HV_MIN_LIBVIRT)
+		return err_set(e, ERR_HOST, "libvirt %s is too old, 6.2 or newer is needed",
+			       caps->libvirt);
 	xpath_string(doc, "/domainCapabilities/path", caps->emulator, sizeof(caps->emulator));
 	xpath_string(doc, "/domainCapabilities/machine", caps->machine, sizeof(caps->machine));
 	named = machine_version(caps->machine);
 	if (named && named / 1000 != qemu / 1000)
 		qemu = named;
-	hv_version_text(libvirt, caps->libvirt);
 	hv_version_text(qemu, caps->qemu);
 	read_tdx_support(doc, libvirt, qemu, caps);
 	caps->iommufd = is_iommufd_offered(doc);
-	caps->slow_cpu_check =
-		libvirt >= HV_CPU_CHECK_OFF_LIBVIRT &&
-		(libvirt < HV_CPU_CHECK_FAST_LIBVIRT || qemu < HV_CPU_CHECK_FAST_QEMU);
+	caps->slow_cpu_check = libvirt < HV_CPU_CHECK_FAST_LIBVIRT || qemu < HV_CPU_CHECK_FAST_QEMU;
 	return 0;
 }
 

@@ -7,16 +7,19 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Minimum versions, as libvirt numbers them, for TDX. libvirt describes TDX guests since 11.6, but
+/* Minimum version, as libvirt numbers them. Since 6.2 a QEMU locks the pid file that libvirt writes
+ * (qemu_pid.c). */
+enum { HV_MIN_LIBVIRT = 6002000 };
+
+/* Minimum versions for TDX. libvirt describes TDX guests since 11.6, but
  * up to 11.9 its domain capabilities reported TDX on every host (release notes of 11.10). QEMU has
  * the tdx-guest object since 10.1. */
 enum { HV_TDX_LIBVIRT = 11010000, HV_TDX_QEMU = 10001000 };
 
 /* libvirt reads all properties of the guest's CPU at each start. Since QEMU 10.1 one command
  * (qom-list-get) returns them, and libvirt 12 uses it. Otherwise libvirt sends one command for each
- * property, some 400 in all. Since 5.5 a domain can turn that off. */
-enum { HV_CPU_CHECK_OFF_LIBVIRT = 5005000, HV_CPU_CHECK_FAST_LIBVIRT = 12000000 };
-enum { HV_CPU_CHECK_FAST_QEMU = 10001000 };
+ * property, some 400 in all. A domain can turn that off. */
+enum { HV_CPU_CHECK_FAST_LIBVIRT = 12000000, HV_CPU_CHECK_FAST_QEMU = 10001000 };
 
 struct hv_caps {
 	char libvirt[16], qemu[16]; /* versions, "9.0.0" */
