@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +31,7 @@
 #include "base/loop.h"
 #include "base/own.h"
 #include "base/strings.h"
+#include "tests/unit/pid_lock.h"
 #include "vmm/virt/domain_spec.h"
 #include "vmm/virt/embed_root.h"
 #include "vmm/virt/hypervisor.h"
@@ -218,17 +220,23 @@ static enum domain_state state(struct rig *r, const char *uuid)
 	return c.state;
 }
 
-static bool listed(struct rig *r, const char *uuid)
+static enum domain_state listed_state(struct rig *r, const char *uuid)
 {
 	struct call c = { .fn = do_list };
-	bool found = false;
+	enum domain_state found = DOMAIN_ABSENT;
 
 	call(r, &c);
 	assert_int_equal(c.r, 0);
 	for (size_t i = 0; i < c.n; i++)
-		found |= !strcmp(c.list[i].uuid, uuid);
+		if (!strcmp(c.list[i].uuid, uuid))
+			found = c.list[i].state;
 	free(c.list);
 	return found;
+}
+
+static bool listed(struct rig *r, const char *uuid)
+{
+	return listed_state(r, uuid) != DOMAIN_ABSENT;
 }
 
 static int forward_at(struct rig *r, int (*fn)(struct call *c), const char *uuid, bool udp,
@@ -510,29 +518,6 @@ static void a_domain_whose_qemu_was_never_executed_is_forgotten(void **st)
 	assert_int_equal(file_remove_tree(dir, &e), 0);
 }
 
-/* A process that holds the lock, as QEMU does. */
-static pid_t lock_by_child(const char *path)
-{
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
-	int fd = open(path, O_WRONLY | O_CREAT, 0644), ready[2];
-	char c;
-	pid_t pid;
-
-	assert_true(fd >= 0);
-	assert_int_equal(pipe(ready), 0);
-	pid = fork();
-	if (!pid) {
-		(void)(fcntl(fd, F_SETLK, &lock) || write(ready[1], "", 1) < 0 || pause());
-		_exit(1);
-	}
-	assert_true(pid > 0);
-	close(ready[1]);
-	assert_int_equal(read(ready[0], &c, 1), 1);
-	close(ready[0]);
-	close(fd);
-	return pid;
-}
-
 static void the_qemu_of_a_domain_is_the_process_that_locks_its_pid_file(void **st)
 {
 	struct rig *r = rig_make("qemu:///embed", true);
@@ -541,22 +526,31 @@ static void the_qemu_of_a_domain_is_the_process_that_locks_its_pid_file(void **s
 	struct pollfd p = { .events = POLLIN };
 	struct err e;
 	pid_t pid;
+	int file;
 
 	(void)st;
 	assert_int_equal(hv_qemu_pidfd(r->h, "some"), -1);
-	assert_false(qemu_has_ended(r->h, "some")); /* nothing is known of it */
+	assert_int_equal(qemu_pid_open(r->h, "some"), -1);
+	assert_false(qemu_has_ended(-1)); /* nothing is known of it */
 	assert_int_equal(file_mkdirs(folder, 0755, &e), 0);
-	pid = lock_by_child(path);
-	assert_false(qemu_has_ended(r->h, "some"));
+	pid = pid_lock_by_child(path);
+	file = qemu_pid_open(r->h, "some");
+	assert_false(qemu_has_ended(file));
 	p.fd = hv_qemu_pidfd(r->h, "some");
 	assert_true(p.fd >= 0);
 	assert_int_equal(poll(&p, 1, 0), 0);
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	assert_int_equal(poll(&p, 1, DEADLINE_MS), 1);
 	close(p.fd);
-	assert_true(qemu_has_ended(r->h, "some"));
+	assert_true(qemu_has_ended(file));
 	assert_int_equal(hv_qemu_pidfd(r->h, "some"), -1);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_int_equal(unlink(path), 0); /* libvirt cleans up */
+	assert_true(qemu_has_ended(file));
+	close(file);
+	assert_int_equal(qemu_pid_open(r->h, "some"), -1);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(hv_qemu_pidfd(r->h, "some"), -1); /* does not wait */
 	rig_free(r);
 }
 
@@ -776,6 +770,31 @@ static void the_start_and_the_end_of_a_guest_are_reported(void **st)
 	real->n = 0;
 }
 
+/* As while libvirt ends a domain, when it has killed QEMU and releases its lock. */
+static void a_domain_that_runs_without_a_qemu_is_ending_and_does_not_start(void **st)
+{
+	struct guest g = running_guest();
+	auto_free char *path = xasprintf("%s/run/qemu/teepod-%.8s.pid", real->dir, g.uuid);
+	auto_free char *aside = xasprintf("%s.aside", path);
+	struct err e;
+
+	(void)st;
+	if (getenv("TEEPOD_TEST_URI")) { /* the folder of another driver */
+		remove_guest(&g);
+		skip();
+	}
+	assert_int_equal(rename(path, aside), 0);
+	assert_int_equal(file_write(path, "1", 1, 0644, &e), 0);
+	assert_int_equal(state(real, g.uuid), DOMAIN_ENDING);
+	assert_int_equal(listed_state(real, g.uuid), DOMAIN_ENDING);
+	assert_int_equal(run(real, do_start, g.uuid), -ERR_UNAVAILABLE);
+	assert_int_equal(rename(aside, path), 0);
+	assert_int_equal(state(real, g.uuid), DOMAIN_RUNNING);
+	assert_int_equal(listed_state(real, g.uuid), DOMAIN_RUNNING);
+	assert_int_equal(run(real, do_start, g.uuid), 0);
+	remove_guest(&g);
+}
+
 static void a_repeated_call_succeeds(void **st)
 {
 	struct guest g = running_guest();
@@ -963,6 +982,7 @@ int main(void)
 	const struct CMUnitTest with_qemu[] = {
 		cmocka_unit_test(the_host_is_described),
 		cmocka_unit_test(the_start_and_the_end_of_a_guest_are_reported),
+		cmocka_unit_test(a_domain_that_runs_without_a_qemu_is_ending_and_does_not_start),
 		cmocka_unit_test(a_repeated_call_succeeds),
 		cmocka_unit_test(the_button_needs_a_running_guest),
 		cmocka_unit_test(a_killed_qemu_is_a_crash),

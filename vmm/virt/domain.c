@@ -16,6 +16,7 @@
 #include <libvirt/virterror.h>
 
 #include "base/alloc.h"
+#include "base/fd.h"
 #include "base/own.h"
 #include "vmm/virt/domain_ref.h"
 #include "vmm/virt/domain_spec.h"
@@ -58,13 +59,19 @@ static int domain_resume(virDomainPtr dom, struct err *e)
 int hv_start(struct hypervisor *h, const char *uuid, struct err *e)
 {
 	auto_domain_ref struct domain_ref ref = { 0 };
+	auto_close int pid_file = -1;
 	int r = domain_ref_open(h, uuid, HV_LIBVIRT, &ref, e);
 
 	if (r)
 		return r;
+	pid_file = qemu_pid_open(h, virDomainGetName(ref.dom));
 	if (!virDomainCreate(ref.dom))
 		return 0;
 	r = virt_err(e, "start domain");
+	/* "domain is already running" */
+	if (virGetLastErrorCode() == VIR_ERR_OPERATION_INVALID && qemu_has_ended(pid_file))
+		return err_set(e, ERR_UNAVAILABLE,
+			       "libvirt has not noticed yet that the last QEMU has ended");
 	if (!domain_is_active(ref.dom))
 		return r;
 	/* The domain exists but is paused, by hand or by QEMU because its disk was full.
@@ -165,11 +172,12 @@ static enum domain_state domain_state_of(int state, int reason)
 static int domain_get_state(struct hypervisor *h, virDomainPtr dom, enum domain_state *ret,
 			    struct err *e)
 {
+	auto_close int pid_file = qemu_pid_open(h, virDomainGetName(dom));
 	int state, reason, r;
 
 	if (!virDomainGetState(dom, &state, &reason, 0)) {
 		*ret = domain_state_of(state, reason);
-		if (domain_state_is_up(*ret) && qemu_has_ended(h, virDomainGetName(dom)))
+		if (domain_state_is_up(*ret) && qemu_has_ended(pid_file))
 			*ret = DOMAIN_ENDING;
 		return 0;
 	}

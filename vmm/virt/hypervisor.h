@@ -47,7 +47,8 @@ void hv_close(struct hypervisor *h, void (*done)(void *arg), void *arg);
 
 /* [job] Define the persistent domain, or replace its definition. */
 int hv_define(struct hypervisor *h, const char *xml, struct err *e);
-/* [job] Start a defined domain. Success if it runs already; a paused one is resumed. */
+/* [job] Start a defined domain. Success if it runs already; a paused one is resumed.
+ * ERR_UNAVAILABLE also if its last QEMU has ended and libvirt has not cleaned up yet: try again. */
 int hv_start(struct hypervisor *h, const char *uuid, struct err *e);
 /* [job] End the domain now (libvirt sends SIGTERM, then SIGKILL). Success if it does not run or
  * does not exist. ERR_UNAVAILABLE also if libvirt could not lock the domain for 30 s: try again. */

@@ -19,14 +19,16 @@
 #include "vmm/virt/hypervisor.h"
 #include "vmm/virt/qemu_pid.h"
 
-static int open_pid_file(const struct hypervisor *h, const char *name)
+/* A descriptor stays with the QEMU of its time: libvirt may remove the file and write another one.
+ */
+int qemu_pid_open(const struct hypervisor *h, const char *name)
 {
 	char folder[256], path[512];
 
 	if (!hv_run_folder(h, folder, sizeof(folder)))
 		return -1;
 	(void)snprintf(path, sizeof(path), "%s/%s.pid", folder, name);
-	return open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	return open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 }
 
 /* False: not known. *ret: the process that holds a lock on the file; 0: none. */
@@ -44,7 +46,7 @@ static bool lock_holder(int fd, pid_t *ret)
  * holds the lock after it, it has not. */
 int hv_qemu_pidfd(const struct hypervisor *h, const char *name)
 {
-	auto_close int file = open_pid_file(h, name), pidfd = -1;
+	auto_close int file = qemu_pid_open(h, name), pidfd = -1;
 	pid_t pid = 0, still = 0;
 
 	if (!lock_holder(file, &pid) || !pid)
@@ -53,9 +55,8 @@ int hv_qemu_pidfd(const struct hypervisor *h, const char *name)
 	return pidfd >= 0 && lock_holder(file, &still) && still == pid ? take_fd(&pidfd) : -1;
 }
 
-bool qemu_has_ended(const struct hypervisor *h, const char *name)
+bool qemu_has_ended(int file)
 {
-	auto_close int file = open_pid_file(h, name);
 	pid_t pid;
 
 	return lock_holder(file, &pid) && !pid;

@@ -8,8 +8,11 @@
 
 struct hypervisor;
 
-/* True if domain @name was started and its QEMU has ended, but libvirt has not cleaned up yet.
- * False also if that is not known. */
-bool qemu_has_ended(const struct hypervisor *h, const char *name);
+/* Open the file of the present or last QEMU of domain @name; -1 if there is none or it cannot be
+ * read. */
+int qemu_pid_open(const struct hypervisor *h, const char *name);
+/* True if the QEMU of @file has ended. If libvirt says that the domain runs, and @file was opened
+ * before libvirt was called, libvirt has not cleaned up yet. False for -1. */
+bool qemu_has_ended(int file);
 
 #endif
