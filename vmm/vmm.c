@@ -53,6 +53,7 @@
 #include "vmm/node/vmm_struct.h"
 #include "vmm/op/engine.h"
 #include "vmm/op/op_begin.h"
+#include "vmm/op/op_job.h"
 #include "vmm/op/op_run.h"
 #include "vmm/virt/hypervisor.h"
 #include "vmm/vmm.h"
@@ -291,6 +292,7 @@ void vmm_close(struct vmm *v, unsigned max_ms, void (*done)(void *arg, unsigned 
 	(void)loop_after(v->set.loop, max_ms, close_late, v, &v->close_timer);
 	lanes_cancel_all(v->set.loop);
 	ops_close(v);
+	op_jobs_close(v);
 }
 
 /* ------------------------------------------------------------------ settings */

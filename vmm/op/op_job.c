@@ -17,8 +17,9 @@
  * A job that ends a guest is left to itself as soon as the guest's QEMU has ended, because libvirt
  * notices that only 200 ms later. The step has succeeded then, and libvirt cleans up. All following
  * steps of the CVM wait for the return of this job, those of stop and delete as well:
- * op_has_cleanup_job(). A QEMU that hangs, or whose process is not known, is waited for by the job
- * alone.
+ * op_has_cleanup_job(). If the job fails, it is repeated until its deadline, because libvirt may
+ * then take the domain for running without a QEMU. A QEMU that hangs, or whose process is not
+ * known, is waited for by the job alone.
  *
  * A start whose answer was lost with the connection is handled in the same way, because libvirt may
  * still carry it out.
@@ -48,7 +49,7 @@
 #include "vmm/op/step_job.h"
 #include "vmm/virt/hypervisor.h"
 
-enum { KILL_AGAIN_MS = 3000, KILLS_MAX = 3, KILL_JOB_MS = 90 * 1000 };
+enum { KILL_AGAIN_MS = 3000, KILLS_MAX = 3, KILL_JOB_MS = 90 * 1000, CLEAN_AGAIN_MS = 1000 };
 
 struct step_run {
 	struct step_run *next; /* next abandoned job */
@@ -61,10 +62,10 @@ struct step_run {
 	int64_t begun_ms; /* monotonic */
 	char op[UUID_TEXT];
 	struct step_job values;
-	struct loop_timer *again; /* of repeat_kill() */
+	struct loop_timer *again; /* of repeat_kill() or cleanup_job_repeat() */
 	unsigned kills;
 	struct end_watch *watch; /* NULL: only the result of the job says that QEMU has ended */
-	bool cleans_up;          /* abandoned because QEMU has ended */
+	bool cleans_up; /* abandoned because QEMU has ended; between two tries no job runs */
 	int result;
 	struct err err;
 };
@@ -264,6 +265,23 @@ static void cleanup_job_over(struct step_run *r)
 	vmm_job_end(v);
 }
 
+static int64_t step_run_left_ms(const struct step_run *r)
+{
+	return r->begun_ms + (int64_t)r->act->deadline_s * 1000 - clock_mono_ms();
+}
+
+static void step_run_start(void *arg);
+
+static bool cleanup_job_repeat(struct step_run *r)
+{
+	if (!r->cleans_up || !r->result || step_run_left_ms(r) <= CLEAN_AGAIN_MS)
+		return false;
+	log_warn("libvirt has not cleaned up after %s, trying again: %s", r->values.domain,
+		 r->err.text);
+	(void)loop_after(vmm_settings(r->v)->loop, CLEAN_AGAIN_MS, step_run_start, r, &r->again);
+	return true;
+}
+
 /* Read the state of the CVM again: what the job did may not be what is recorded. */
 static void abandoned_job_check(const struct step_run *r, enum job_end end)
 {
@@ -281,6 +299,8 @@ static void abandoned_job_ended(struct step_run *r, enum job_end end)
 {
 	struct vmm *v = r->v;
 
+	if (!vmm_is_closing(v) && cleanup_job_repeat(r))
+		return;
 	abandoned_job_unlink(r);
 	if (vmm_is_closing(v)) {
 		cleanup_job_over(r);
@@ -310,6 +330,18 @@ void op_job_abandon(struct op_run *o)
 	abandoned_job_link(r);
 	o->effect_unknown = true;
 	job_cancel(r->job);
+}
+
+void op_jobs_close(struct vmm *v)
+{
+	assert(vmm_is_closing(v));
+	for (struct step_run *r = vmm_engine(v)->abandoned, *next; r; r = next) {
+		next = r->next;
+		if (!r->again)
+			continue;
+		loop_after_cancel(&r->again);
+		abandoned_job_ended(r, JOB_DROPPED);
+	}
 }
 
 bool op_job_may_abandon(const struct op_run *o)
@@ -406,7 +438,7 @@ static void step_run_work(void *arg)
 
 static int step_run_dropped(const struct step_run *r, struct err *e)
 {
-	if (r->o->row.cancel)
+	if (!r->o || r->o->row.cancel)
 		return err_set(e, ERR_CANCELLED, "step %s was cancelled before it began", r->step);
 	return err_set(e, ERR_TIMEOUT, "no thread of lane \"%s\" was free within %u s",
 		       lane_word[waits_for_lane(r->act->waits)], r->act->deadline_s);
@@ -419,13 +451,13 @@ static void step_run_done(void *arg, enum job_end end)
 
 	loop_after_cancel(&r->again);
 	step_run_unwatch(r);
+	if (end == JOB_DROPPED)
+		r->result = step_run_dropped(r, &r->err);
 	if (!o) {
 		abandoned_job_ended(r, end);
 		return;
 	}
 	o->run = NULL;
-	if (end == JOB_DROPPED)
-		r->result = step_run_dropped(r, &r->err);
 	free(o->image_files_now);
 	o->image_files_now = take_ptr(&r->values.image_files_now);
 	r->over(o, r->result, &r->err);
@@ -456,16 +488,24 @@ static void step_run_late(void *arg)
 	r->over(o, -ERR_TIMEOUT, &e);
 }
 
+static void step_run_start(void *arg)
+{
+	struct step_run *r = arg;
+	int64_t left_ms = step_run_left_ms(r);
+	const struct job_calls calls = { .lane = waits_for_lane(r->act->waits),
+					 .what = r->step,
+					 .deadline_ms = left_ms > 0 ? (unsigned)left_ms : 1,
+					 .work = step_run_work,
+					 .done = step_run_done,
+					 .late = step_run_late };
+
+	r->job = job_start(vmm_settings(r->v)->loop, &calls, r);
+}
+
 int op_job_begin(struct op_run *o, const struct cvm_row *c, op_job_over_fn over, struct err *e)
 {
 	const struct step *s = op_step(o);
 	const struct step_act *act = o->row.undoing ? &s->undo : &s->work;
-	const struct job_calls calls = { .lane = waits_for_lane(act->waits),
-					 .what = s->name,
-					 .deadline_ms = act->deadline_s * 1000,
-					 .work = step_run_work,
-					 .done = step_run_done,
-					 .late = step_run_late };
 	struct step_run *r = xcalloc(1, sizeof(*r));
 	int err;
 
@@ -484,10 +524,11 @@ int op_job_begin(struct op_run *o, const struct cvm_row *c, op_job_over_fn over,
 	}
 	o->effect_unknown = o->overtaken = o->job_succeeded = false;
 	o->run = r;
-	if (act->waits == WAITS_END) /* before the job begins: afterwards QEMU may be gone */
+	/* Before the job begins: afterwards QEMU may be gone. */
+	if (act->waits == WAITS_END)
 		r->watch = end_watch_open(vmm_settings(o->v)->loop, vmm_hv(o->v), r->values.domain,
 					  step_run_qemu_ended, r);
-	r->job = job_start(vmm_settings(o->v)->loop, &calls, r);
+	step_run_start(r);
 	if (act->waits == WAITS_END && op_has_abandoned_job(o->v, o->row.cvm))
 		(void)loop_after(vmm_settings(o->v)->loop, KILL_AGAIN_MS, repeat_kill, r,
 				 &r->again);

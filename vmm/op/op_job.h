@@ -24,6 +24,8 @@ void op_job_abandon(struct op_run *o);
 bool op_job_may_abandon(const struct op_run *o);
 /* The result of the job is not needed: cancel the job, which may ignore that. */
 void op_job_cancel(struct op_run *o);
+/* The node closes: do not repeat jobs that failed. */
+void op_jobs_close(struct vmm *v);
 /* True if an abandoned job of this CVM still runs. */
 bool op_has_abandoned_job(const struct vmm *v, int64_t cvm);
 /* True if libvirt still cleans up after the QEMU of this CVM, which has ended. */
