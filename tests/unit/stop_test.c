@@ -21,6 +21,7 @@
 #include "base/lanes.h"
 #include "base/own.h"
 #include "base/strings.h"
+#include "db/sql.h"
 #include "tests/unit/node_fixture.h"
 #include "tests/unit/pid_lock.h"
 #include "vmm/cvm/steps.h"
@@ -130,7 +131,7 @@ static void begin(struct cvm_call *c, enum op_kind kind)
 }
 
 /* A CVM that runs, on a node that has listed its domains. */
-static void create_running(struct node_fixture *n, struct cvm_call *c)
+static void create_running(struct node_fixture *n, struct cvm_call *c, bool tdx)
 {
 	auto_free char *folder = xasprintf("%s/run/qemu", n->set.embed_root), *path = NULL;
 	struct err e;
@@ -138,6 +139,8 @@ static void create_running(struct node_fixture *n, struct cvm_call *c)
 	assert_int_equal(cvm_call_create(n, "first", c, &e), 0);
 	assert_int_equal(
 		cvms_set_observed(vmm_db(n->v), c->row.id, OBSERVED_RUNNING, PAUSED_NOT, &e), 0);
+	if (tdx)
+		assert_int_equal(sql_exec(vmm_db(n->v), &e, "update cvms set tdx = 1", ""), 0);
 	assert_int_equal(file_mkdirs(folder, 0755, &e), 0);
 	path = xasprintf("%s/teepod-%s.pid", folder, c->row.uuid);
 	qemu = pid_lock_by_child(path);
@@ -151,7 +154,7 @@ static void a_cleanup_that_fails_is_repeated_and_a_start_waits_for_it(void **st)
 	struct node_fixture *n = *st;
 	struct cvm_call stop = { 0 }, start;
 
-	create_running(n, &stop);
+	create_running(n, &stop, false);
 	begin(&stop, OP_STOP);
 	assert_int_equal(node_fixture_finish_op(n, stop.op.id).state, OP_SUCCEEDED);
 	assert_true(op_has_cleanup_job(n->v, stop.row.id));
@@ -172,7 +175,7 @@ static void a_node_that_closes_does_not_repeat_a_cleanup(void **st)
 	struct node_fixture *n = *st;
 	struct cvm_call stop = { 0 };
 
-	create_running(n, &stop);
+	create_running(n, &stop, false);
 	begin(&stop, OP_STOP);
 	assert_int_equal(node_fixture_finish_op(n, stop.op.id).state, OP_SUCCEEDED);
 	write_result('1');
@@ -206,7 +209,7 @@ static void a_cleanup_that_never_began_is_repeated(void **st)
 	struct node_fixture *n = *st;
 	struct cvm_call stop = { 0 };
 
-	create_running(n, &stop);
+	create_running(n, &stop, false);
 	(void)job_start(&n->loop, &other, &calls); /* has the only thread */
 	begin(&stop, OP_STOP);
 	run_until(n, has_job, n->v);
@@ -220,6 +223,22 @@ static void a_cleanup_that_never_began_is_repeated(void **st)
 	wait_for_calls(n, 1);
 }
 
+/* It may have rebooted: libvirt ends its QEMU then, and starts another one. */
+static void the_stop_of_a_td_is_over_when_libvirt_says_so(void **st)
+{
+	struct node_fixture *n = *st;
+	struct cvm_call stop = { 0 };
+
+	create_running(n, &stop, true);
+	begin(&stop, OP_STOP);
+	wait_for_calls(n, 1);
+	node_fixture_run(n, 200);
+	assert_int_equal(node_fixture_op(n, stop.op.id).state, OP_RUNNING);
+	write_result('0');
+	assert_int_equal(node_fixture_finish_op(n, stop.op.id).state, OP_SUCCEEDED);
+	assert_false(op_has_cleanup_job(n->v, stop.row.id));
+}
+
 int main(void)
 {
 	const struct CMUnitTest t[] = {
@@ -230,6 +249,8 @@ int main(void)
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_cleanup_that_never_began_is_repeated, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(the_stop_of_a_td_is_over_when_libvirt_says_so,
+						set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests_name("stop", t, NULL, NULL);

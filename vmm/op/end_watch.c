@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * end_watch.c - watches a QEMU process by its pidfd.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -14,8 +13,6 @@
 struct end_watch {
 	uv_poll_t poll;
 	int pidfd;
-	const struct hypervisor *hv;
-	char name[80];
 	void (*ended)(void *arg);
 	void *arg;
 };
@@ -35,17 +32,6 @@ void end_watch_close(struct end_watch *w)
 		uv_close((uv_handle_t *)&w->poll, end_watch_closed);
 }
 
-static bool end_watch_has_other_qemu(const struct end_watch *w)
-{
-	int pidfd = hv_qemu_pidfd(w->hv, w->name);
-
-	if (pidfd >= 0)
-		(void)close(pidfd);
-	return pidfd >= 0;
-}
-
-/* libvirt may have replaced the QEMU (reboot of a TD). What becomes of that one only libvirt
- * knows. */
 static void end_watch_on_poll(uv_poll_t *p, int status, int events)
 {
 	struct end_watch *w = p->data;
@@ -53,7 +39,7 @@ static void end_watch_on_poll(uv_poll_t *p, int status, int events)
 	(void)events;
 	LAG_SECTION("job", "end of QEMU");
 	(void)uv_poll_stop(p);
-	if (!status && !end_watch_has_other_qemu(w))
+	if (!status)
 		w->ended(w->arg);
 }
 
@@ -67,8 +53,7 @@ struct end_watch *end_watch_open(uv_loop_t *loop, const struct hypervisor *hv, c
 	if (pidfd < 0)
 		return NULL;
 	w = xcalloc(1, sizeof(*w));
-	*w = (struct end_watch){ .pidfd = pidfd, .hv = hv, .ended = ended, .arg = arg };
-	(void)snprintf(w->name, sizeof(w->name), "%s", name);
+	*w = (struct end_watch){ .pidfd = pidfd, .ended = ended, .arg = arg };
 	w->poll.data = w;
 	if (uv_poll_init(loop, &w->poll, pidfd)) {
 		(void)close(pidfd);

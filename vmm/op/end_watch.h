@@ -9,9 +9,9 @@
 struct end_watch;
 struct hypervisor;
 
-/* Watch the QEMU of domain @name. @ended is called once, when it has ended and there is no other
- * QEMU of that domain; the watch must be closed then, too. NULL if the process is not known: then
- * only libvirt can say when it has ended. */
+/* Watch the QEMU of domain @name. @ended is called once, when it has ended; the watch must be
+ * closed then, too. NULL if the process is not known: then only libvirt can say when it has ended.
+ */
 struct end_watch *end_watch_open(uv_loop_t *loop, const struct hypervisor *hv, const char *name,
 				 void (*ended)(void *arg), void *arg);
 /* Does nothing if @w is NULL. @ended is not called any more. */

@@ -19,7 +19,8 @@
  * steps of the CVM wait for the return of this job, those of stop and delete as well:
  * op_has_cleanup_job(). If the job fails, it is repeated until its deadline, because libvirt may
  * then take the domain for running without a QEMU. A QEMU that hangs, or whose process is not
- * known, is waited for by the job alone.
+ * known, is waited for by the job alone; so is that of a TD, which libvirt replaces when the TD
+ * reboots.
  *
  * A start whose answer was lost with the connection is handled in the same way, because libvirt may
  * still carry it out.
@@ -525,7 +526,7 @@ int op_job_begin(struct op_run *o, const struct cvm_row *c, op_job_over_fn over,
 	o->effect_unknown = o->overtaken = o->job_succeeded = false;
 	o->run = r;
 	/* Before the job begins: afterwards QEMU may be gone. */
-	if (act->waits == WAITS_END)
+	if (act->waits == WAITS_END && !c->tdx)
 		r->watch = end_watch_open(vmm_settings(o->v)->loop, vmm_hv(o->v), r->values.domain,
 					  step_run_qemu_ended, r);
 	step_run_start(r);
