@@ -327,25 +327,3 @@ def test_a_disk_that_a_killed_daemons_qemu_img_still_writes_is_made_anew(node):
         cvm.do("start")
         assert cvm.status == "running", cvm.operations()[0]
     assert not (folder / "hda.img.tmp").exists()
-
-
-def observations(cvm):
-    return [row[0] for row in cvm.node.rows("select json_extract(data, '$.observed') from events where type = 'cvm.observed'"
-                                            " and cvm_uuid = ? order by seq", cvm.uuid)]
-
-
-def test_a_daemon_that_dies_before_libvirt_has_cleaned_up_keeps_what_it_recorded(spawn):
-    """The embedded driver finds a QEMU that is gone, and calls that a crash."""
-    node = spawn(start=False)
-    node.start(TEEPOD_FAILPOINT="stop.stop.finished")
-    cvm = node.create()
-    assert cvm.request("stop").status // 100 == 2
-    assert node.died(30) == signal.SIGKILL
-    assert observations(cvm) == ["running", "off"]
-    node.start()
-    assert_consistent(node)
-    assert (cvm.status, observations(cvm)) == ("stopped", ["running", "off"])
-    cvm.do("start")
-    cvm.becomes("running")
-    cvm.delete()
-    assert_consistent(node)

@@ -299,8 +299,8 @@ static int observation_apply_state(struct vmm *v, const struct cvm_row *c, enum 
 	}
 	/* libvirt calls it a crash when it finds, after a restart, that a QEMU has ended. The stop
 	 * that ended it may be recorded already. */
-	if (now == DOMAIN_CRASHED && c->desired != DESIRED_RUNNING && !c->op_id[0])
-		now = DOMAIN_OFF;
+	if (now == DOMAIN_CRASHED && c->observed == OBSERVED_OFF && c->desired != DESIRED_RUNNING)
+		return 0;
 	return observation_apply_as(v, c, observed_from(now), paused_from(now), e);
 }
 
