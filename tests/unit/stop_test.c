@@ -110,6 +110,22 @@ static bool has_job(const void *v)
 	return o && o->run;
 }
 
+static bool no_job_runs(const void *loop)
+{
+	struct lane_stats s[LANES];
+
+	lanes_stats((uv_loop_t *)(uintptr_t)loop, s);
+	return !s[LANE_KILL].queued && !s[LANE_KILL].running;
+}
+
+static bool qemu_is_gone(const void *unused)
+{
+	siginfo_t i = { 0 };
+
+	(void)unused;
+	return !waitid(P_PID, (id_t)qemu, &i, WEXITED | WNOHANG | WNOWAIT) && i.si_pid == qemu;
+}
+
 static void run_until(struct node_fixture *n, bool (*what)(const void *arg), const void *arg)
 {
 	for (int64_t end = clock_mono_ms() + WAIT_MS; !what(arg) && clock_mono_ms() < end;)
@@ -179,10 +195,11 @@ static void a_node_that_closes_does_not_repeat_a_cleanup(void **st)
 	begin(&stop, OP_STOP);
 	assert_int_equal(node_fixture_finish_op(n, stop.op.id).state, OP_SUCCEEDED);
 	write_result('1');
-	node_fixture_run(n, 100); /* the job returns, and is to be repeated */
+	run_until(n, no_job_runs, &n->loop); /* it is to be repeated */
+	node_fixture_run(n, 1);
 	assert_true(op_has_cleanup_job(n->v, stop.row.id));
 	node_fixture_close(n);
-	node_fixture_run(n, 1500);
+	(void)uv_run(&n->loop, UV_RUN_DEFAULT); /* no timer is left */
 	assert_int_equal(atomic_load(&calls), 1);
 }
 
@@ -217,7 +234,7 @@ static void a_cleanup_that_never_began_is_repeated(void **st)
 	assert_int_equal(node_fixture_finish_op(n, stop.op.id).state, OP_SUCCEEDED);
 	assert_int_equal(atomic_load(&calls), 0);
 	lanes_refuse(&n->loop, LANE_KILL);
-	node_fixture_run(n, 100);
+	node_fixture_run(n, 1);
 	assert_true(op_has_cleanup_job(n->v, stop.row.id));
 	write_result('0');
 	wait_for_calls(n, 1);
@@ -231,9 +248,10 @@ static void the_stop_of_a_td_is_over_when_libvirt_says_so(void **st)
 
 	create_running(n, &stop, true);
 	begin(&stop, OP_STOP);
-	wait_for_calls(n, 1);
-	node_fixture_run(n, 200);
-	assert_int_equal(node_fixture_op(n, stop.op.id).state, OP_RUNNING);
+	run_until(n, qemu_is_gone, NULL);
+	for (int i = 0; i < 3; i++)
+		node_fixture_run(n, 1);
+	assert_true(has_job(n->v));
 	write_result('0');
 	assert_int_equal(node_fixture_finish_op(n, stop.op.id).state, OP_SUCCEEDED);
 	assert_false(op_has_cleanup_job(n->v, stop.row.id));
