@@ -6,6 +6,7 @@ import hashlib
 import os
 import pwd
 import resource
+import signal
 import subprocess
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from libvirtd import DEBIAN_DEFAULT, defined, virsh
 from node import BOOT, DEMO, assert_consistent, command_line, refused, until
 from test_host_check import checks
+from test_hung_steps import jobs
 from test_lifecycle import BOOTED, facts
 from test_qemu_user import can_read, owner_of
 from unit_sandbox import Sandbox, service
@@ -132,6 +134,38 @@ def test_the_end_of_a_qemu_is_seen_that_may_not_be_signalled(run_as, libvirtd):
     until("the stop did not wait", lambda: f"libvirt has cleaned up after teepod-{cvm.uuid}" in node.log_path.read_text())
     cvm.do("start")
     cvm.becomes("running")
+    cvm.delete()
+    assert_consistent(node)
+
+
+@pytest.mark.parametrize("what", ["is frozen", "is killed", "outlives the daemon"])
+def test_a_start_waits_for_a_libvirtd_that_has_not_cleaned_up(run_as, libvirtd, what):
+    """QEMU ends while libvirtd does not run: the stop is over, and the start that follows begins when libvirtd runs again."""
+    node = run_as(USER, beside=libvirtd.holder.pid).start()
+    cvm = node.create()
+    qemu, = cvm.pids()
+    libvirtd.process.send_signal(signal.SIGSTOP)
+    try:
+        stop = cvm.request("stop").ok()["operation_id"]
+        until("libvirt is called", lambda: jobs(node, "kill", "running") > 0)
+        os.kill(qemu, signal.SIGKILL)
+        assert node.operation(stop, wait=30)["state"] == "succeeded"
+        start = cvm.request("start").ok()["operation_id"]
+        assert node.get(f"/operations/{start}?wait=1").ok()["state"] == "running" and cvm.pids() == []
+        if what == "outlives the daemon":
+            node.kill()
+    finally:
+        libvirtd.process.send_signal(signal.SIGKILL if what == "is killed" else signal.SIGCONT)
+    if what == "outlives the daemon":
+        node.start()
+    if what == "is killed":
+        libvirtd.process.wait()
+        libvirtd.start()
+    assert node.operation(start, wait=60)["state"] == "succeeded"
+    cvm.becomes("running")
+    new, = cvm.pids()
+    assert new != qemu
+    assert_consistent(node)
     cvm.delete()
     assert_consistent(node)
 
