@@ -2,6 +2,7 @@
 """Health, readiness, metrics, GET /node and request ids."""
 
 import re
+import shutil
 import subprocess
 import uuid
 
@@ -29,6 +30,16 @@ def test_a_first_start_probes_no_other_qemu_than_that_of_its_guests(spawn, monke
     probed = [re.search("<emulator>(.*)</emulator>", path.read_text())[1] for path in node.embed.glob("cache/qemu/capabilities/*.xml")]
     assert len(probed) == 1 and probed[0].endswith("qemu-system-x86_64"), probed
     told = subprocess.run([probed[0], "--version"], capture_output=True, text=True, check=True).stdout.split()[3]
+    assert node.get("/node")["hypervisor"]["qemu"] == told
+
+
+def test_a_qemu_that_prints_something_before_its_version_is_accepted(spawn, tmp_path):
+    """Then libvirt is asked for the version, which probes the default QEMUs, too."""
+    qemu, wrapper = shutil.which("qemu-system-x86_64"), tmp_path / "qemu-system-x86_64"
+    wrapper.write_text(f'#!/bin/sh\n[ "$*" != --version ] || echo "This is a wrapper."\nexec {qemu} "$@"\n')
+    wrapper.chmod(0o755)
+    node = spawn(options={"hypervisor.emulator": wrapper})
+    told = subprocess.run([qemu, "--version"], capture_output=True, text=True, check=True).stdout.split()[3]
     assert node.get("/node")["hypervisor"]["qemu"] == told
 
 

@@ -103,6 +103,13 @@ static bool libvirt_has_cleaned_up(const void *call)
 	return !op_has_cleanup_job(c->n->v, c->row.id);
 }
 
+static bool job_has_returned(const void *call)
+{
+	const struct cvm_call *c = call;
+
+	return !op_has_abandoned_job(c->n->v, c->row.id);
+}
+
 static bool has_job(const void *v)
 {
 	const struct op_run *o = vmm_engine(v)->ops;
@@ -240,6 +247,27 @@ static void a_cleanup_that_never_began_is_repeated(void **st)
 	wait_for_calls(n, 1);
 }
 
+static void a_cleanup_past_its_deadline_is_not_waited_for(void **st)
+{
+	static const struct step step = { .name = "stop",
+					  .flags = STEP_KEEP,
+					  .work = { end_qemu, WAITS_END, 1 },
+					  .save = step_save_off };
+	static const struct op_table table = { .version = 1, .steps = &step, .n = 1 };
+	struct node_fixture *n = *st;
+	struct cvm_call stop = { 0 };
+
+	op_register(OP_STOP, &table);
+	create_running(n, &stop, false);
+	begin(&stop, OP_STOP);
+	assert_int_equal(node_fixture_finish_op(n, stop.op.id).state, OP_SUCCEEDED);
+	assert_true(op_has_cleanup_job(n->v, stop.row.id));
+	run_until(n, libvirt_has_cleaned_up, &stop);
+	assert_true(op_has_abandoned_job(n->v, stop.row.id)); /* its job still runs */
+	write_result('0');
+	run_until(n, job_has_returned, &stop);
+}
+
 /* It may have rebooted: libvirt ends its QEMU then, and starts another one. */
 static void the_stop_of_a_td_is_over_when_libvirt_says_so(void **st)
 {
@@ -267,6 +295,8 @@ int main(void)
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_cleanup_that_never_began_is_repeated, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(a_cleanup_past_its_deadline_is_not_waited_for,
+						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_stop_of_a_td_is_over_when_libvirt_says_so,
 						set_up, tear_down),
 	};

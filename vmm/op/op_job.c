@@ -439,7 +439,7 @@ static void step_run_work(void *arg)
 
 static int step_run_dropped(const struct step_run *r, struct err *e)
 {
-	if (!r->o || r->o->row.cancel)
+	if (r->o ? r->o->row.cancel : !r->cleans_up)
 		return err_set(e, ERR_CANCELLED, "step %s was cancelled before it began", r->step);
 	return err_set(e, ERR_TIMEOUT, "no thread of lane \"%s\" was free within %u s",
 		       lane_word[waits_for_lane(r->act->waits)], r->act->deadline_s);

@@ -215,15 +215,18 @@ static int ask_emulator(char *emulator, unsigned long *ret, struct err *e)
 
 /* The embedded driver runs QEMU as the user of this process. For the version of QEMU, and for the
  * capabilities of the host, libvirt would read the capabilities of QEMU for i686 as well, or probe
- * it, although no guest uses it. QEMU itself tells its version faster. */
-static int read_embedded(const char *xml, unsigned long libvirt, struct hv_caps *caps,
-			 struct err *e)
+ * it, although no guest uses it. QEMU itself tells its version faster. libvirt is asked if it does
+ * not. */
+static int read_embedded(virConnectPtr conn, const char *xml, unsigned long libvirt,
+			 struct hv_caps *caps, struct err *e)
 {
 	unsigned long version = 0;
+	struct err ignored;
 	int r = host_caps_read(xml, libvirt, 0, caps, e);
 
-	if (!r)
-		r = ask_emulator(caps->emulator, &version, e);
+	if (!r && ask_emulator(caps->emulator, &version, &ignored) &&
+	    virConnectGetVersion(conn, &version))
+		r = virt_err(e, "hypervisor version");
 	return r ? r : host_caps_read(xml, libvirt, version, caps, e);
 }
 
@@ -243,7 +246,7 @@ int host_caps_probe(virConnectPtr conn, const char *emulator, bool embedded, str
 	 * kvm_works() is stricter, for ordinary guests. */
 	xml = virConnectGetDomainCapabilities(conn, emulator, "x86_64", "q35", NULL, 0);
 	if (xml) {
-		r = embedded ? read_embedded(xml, libvirt, &caps, e)
+		r = embedded ? read_embedded(conn, xml, libvirt, &caps, e)
 			     : host_caps_read(xml, libvirt, qemu, &caps, e);
 		if (r)
 			return r;
