@@ -8,7 +8,10 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "base/lanes.h"
@@ -111,6 +114,33 @@ static void a_child_is_killed_when_its_job_is_cancelled(void **st)
 	assert_int_equal(c.r, -ERR_CANCELLED);
 }
 
+/* The thread that waits for the child is killed with its process; the child is, too. */
+static void a_child_ends_with_the_daemon(void **st)
+{
+	struct call c = { .argv = { (char[]){ "sh" }, (char[]){ "-c" },
+				    (char[]){ "echo $$ >&3; exec sleep 600" }, NULL } };
+	int fd[2], status;
+	char text[16] = "";
+	pid_t daemon;
+
+	(void)st;
+	assert_int_equal(pipe(fd), 0);
+	daemon = fork();
+	assert_true(daemon >= 0);
+	if (!daemon) {
+		assert_int_equal(dup2(fd[1], 3), 3);
+		run(&c, work_run, 600 * 1000, 0);
+		_exit(0);
+	}
+	assert_true(read(fd[0], text, sizeof(text) - 1) > 0);
+	assert_int_equal(kill(daemon, SIGKILL), 0);
+	assert_int_equal(waitpid(daemon, &status, 0), daemon);
+	(void)close(fd[1]);
+	/* End of file when the last process that has the pipe open has ended. */
+	assert_int_equal(read(fd[0], text, sizeof(text)), 0);
+	(void)close(fd[0]);
+}
+
 /* The child closes stderr and continues: end of file there does not mean that it has ended. */
 static void a_child_that_closed_its_output_is_still_waited_for(void **st)
 {
@@ -152,6 +182,8 @@ static void the_first_output_that_fits_is_text(void **st)
 int main(void)
 {
 	const struct CMUnitTest t[] = {
+		/* first, because it forks and must be the only thread */
+		cmocka_unit_test(a_child_ends_with_the_daemon),
 		cmocka_unit_test(exit_status_and_first_output_are_reported),
 		cmocka_unit_test(a_child_is_killed_at_its_deadline),
 		cmocka_unit_test(a_child_is_killed_when_its_job_is_cancelled),

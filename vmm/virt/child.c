@@ -5,18 +5,22 @@
  * report the exit to the loop, which would have to pass it back to the thread of the lane. Only
  * this child is waited for, by its pid: the process also is the parent of QEMU processes, which
  * libvirt reaps.
+ *
+ * A child must not outlive the daemon: a qemu-img that survived kill -9 would change the disk after
+ * the next start has decided what to do with it. So the kernel kills it when the thread that waits
+ * for it ends. posix_spawn() cannot request that.
  */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,8 +28,6 @@
 #include "base/lanes.h"
 #include "vmm/virt/child.h"
 #include "vmm/virt/xml_out.h"
-
-extern char **environ;
 
 /* Interval in ms at which a job checks whether it is cancelled. */
 enum { CANCEL_POLL_MS = 100 };
@@ -76,23 +78,6 @@ static int child_wait(int pidfd, int fd, struct child_stderr *w)
 	}
 }
 
-static int child_spawn(char *const argv[], int stdout_fd, int stderr_fd, pid_t *pid)
-{
-	posix_spawn_file_actions_t fa;
-	int r;
-
-	(void)posix_spawn_file_actions_init(&fa);
-	(void)posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
-	if (stdout_fd >= 0)
-		(void)posix_spawn_file_actions_adddup2(&fa, stdout_fd, 1);
-	else
-		(void)posix_spawn_file_actions_addopen(&fa, 1, "/dev/null", O_WRONLY, 0);
-	(void)posix_spawn_file_actions_adddup2(&fa, stderr_fd, 2);
-	r = posix_spawnp(pid, argv[0], &fa, NULL, argv, environ);
-	(void)posix_spawn_file_actions_destroy(&fa);
-	return r;
-}
-
 static int child_reap(pid_t pid)
 {
 	int status = 0;
@@ -100,6 +85,48 @@ static int child_reap(pid_t pid)
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	return status;
+}
+
+/* In the child, which has one thread of several: only functions that are safe there, and no memory.
+ * Returns only if the program cannot be executed: the errno. */
+static int child_execute(char *const argv[], int stdout_fd, int stderr_fd, pid_t parent)
+{
+	int in = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int out = stdout_fd < 0 ? open("/dev/null", O_WRONLY | O_CLOEXEC) : stdout_fd;
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || dup2(in, 0) < 0 || dup2(out, 1) < 0 ||
+	    dup2(stderr_fd, 2) < 0)
+		return errno;
+	if (getppid() != parent) /* it ended before prctl() */
+		return ESRCH;
+	(void)execvp(argv[0], argv);
+	return errno;
+}
+
+static int child_spawn(char *const argv[], int stdout_fd, int stderr_fd, pid_t *pid)
+{
+	auto_close int failed = -1;
+	int pipe_fd[2], error = 0;
+	pid_t parent = getpid();
+
+	if (pipe2(pipe_fd, O_CLOEXEC) < 0)
+		return errno;
+	failed = pipe_fd[0];
+	*pid = _Fork();
+	if (*pid < 0)
+		error = errno;
+	if (!*pid) {
+		error = child_execute(argv, stdout_fd, stderr_fd, parent);
+		(void)!write(pipe_fd[1], &error, sizeof(error));
+		_exit(127);
+	}
+	(void)close(pipe_fd[1]);
+	/* End of file: the program is executed, or was killed before. */
+	while (*pid > 0 && read(failed, &error, sizeof(error)) < 0 && errno == EINTR)
+		;
+	if (*pid > 0 && error)
+		(void)child_reap(*pid);
+	return error;
 }
 
 static int child_result(const char *program, int status, struct child_stderr *w, struct err *e)
@@ -120,7 +147,7 @@ static int child_run_to(char *const argv[], int stdout_fd, struct err *e)
 	auto_close int out = -1, pidfd = -1;
 	struct child_stderr w = { 0 };
 	int pipe_fd[2], status, r;
-	pid_t pid;
+	pid_t pid = -1;
 
 	if (pipe2(pipe_fd, O_CLOEXEC) < 0)
 		return err_sys(e, errno, "cannot run %s", argv[0]);
